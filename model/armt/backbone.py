@@ -1,0 +1,100 @@
+"""The transformer under the memory: blocks of the transformers library, driven one by one by our loop.
+
+Nothing here knows of memory. Attention is causal over what is given, plus what a key-value cache holds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
+
+from armt.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+FINAL_NORM = {
+    "gpt2": "ln_f",
+    "gpt_neox": "final_layer_norm",
+    "llama": "norm",
+    "mistral": "norm",
+    "qwen2": "norm",
+    "qwen3": "norm",
+}
+"""The architectures that can carry a memory, by transformers `model_type`, and the name of their last norm."""
+
+
+def check_known(model_type: str) -> None:
+    """Refuse, by name, an architecture that cannot carry a memory."""
+    if model_type not in FINAL_NORM:
+        known = ", ".join(FINAL_NORM)
+        raise ConfigError(f"the architecture {model_type!r} is not supported; known are: {known}")
+
+
+class Backbone(nn.Module):
+    """A causal language model taken apart: embed, place, run the blocks one by one, norm, head.
+
+    Args:
+        config: a transformers config as a dict, with `model_type`.
+        extra_positions: rows added to GPT-2's position table (for paper-era memory tokens).
+
+    Raises:
+        ConfigError: the architecture is unknown.
+    """
+
+    def __init__(self, config: Mapping[str, Any], *, extra_positions: int = 0) -> None:
+        super().__init__()
+        values = {k: v for k, v in config.items() if k not in ("model_type", "transformers_version", "dtype")}
+        model_type = config["model_type"]
+        check_known(model_type)
+        if model_type == "gpt2":
+            values["n_positions"] = values.get("n_positions", 1024) + extra_positions
+        hf_config = AutoConfig.for_model(model_type, **values)
+        self.hf = AutoModelForCausalLM.from_config(hf_config, attn_implementation="sdpa", dtype=torch.float32)
+        self.hf.eval()
+        self._cache_argument = "layer_past" if model_type == "gpt_neox" else "past_key_values"
+        self._final_norm = FINAL_NORM[model_type]
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """The transformer blocks, in order."""
+        body = self.hf.base_model
+        return body.h if hasattr(body, "h") else body.layers
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Token embeddings, [batch, n] -> [batch, n, d_model], without positions."""
+        return self.hf.get_input_embeddings()(ids)
+
+    def place(self, x: Tensor, positions: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
+        """Say where tokens stand: add GPT-2's position rows, or give the rotary cosines and sines.
+
+        Args:
+            x: [batch, n, d_model].
+            positions: [1 or batch, n].
+
+        Returns:
+            The placed x, and the rotary pair that `run` needs (None for GPT-2).
+        """
+        body = self.hf.base_model
+        if hasattr(body, "wpe"):
+            return x + body.wpe(positions), None
+        return x, body.rotary_emb(x, positions)
+
+    def run(
+        self, index: int, x: Tensor, rotary: tuple[Tensor, Tensor] | None, cache: DynamicCache | None = None
+    ) -> Tensor:
+        """One block over x [batch, n, d_model]; a cache is extended by n and must be empty when n > 1."""
+        arguments: dict[str, Any] = {} if rotary is None else {"position_embeddings": rotary}
+        if cache is not None:
+            arguments[self._cache_argument] = cache
+        return self.blocks[index](x, attention_mask=None, **arguments)
+
+    def head(self, x: Tensor) -> Tensor:
+        """Logits from the last block's output, [..., d_model] -> [..., vocab]."""
+        x = getattr(self.hf.base_model, self._final_norm)(x)
+        return self.hf.get_output_embeddings()(x)

@@ -1,0 +1,111 @@
+"""The shape of a model: everything needed to build it and to make its memory."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, Literal, get_args
+
+from armt.errors import ConfigError
+
+NU = 3
+"""Order of the DPFP feature map: phi has 2 * NU * d_mem entries."""
+
+WriteRule = Literal["official", "paper", "sequential"]
+"""official: newest checkpoints; paper: phi not normalised; sequential: ours, token by token."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ArmtConfig:
+    """Options of one model. Frozen; `dataclasses.replace` makes a changed copy.
+
+    Attributes:
+        backbone: the transformers config of the base model as a dict, `model_type` included.
+        segment_size: token ids in a segment, the unit of recurrence.
+        num_mem_tokens: learned embeddings put after each segment; what the write reads.
+        d_mem: width of the keys before phi; phi has `d_key = 6 * d_mem` entries.
+        write_rule: see `WriteRule`.
+        use_denom: keep z and divide by it. The sequential rule has no z.
+        correction: scale what is added to z by how new the key is.
+        wrap_layers: one flag per layer, whether it has a memory; None means all.
+        wrap_pos: paper-era GPT-2: memory tokens have position rows of their own, the last of the table.
+    """
+
+    backbone: Mapping[str, Any]
+    segment_size: int
+    num_mem_tokens: int
+    d_mem: int
+    write_rule: WriteRule = "sequential"
+    use_denom: bool = False
+    correction: bool = False
+    wrap_layers: tuple[bool, ...] | None = None
+    wrap_pos: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("segment_size", "num_mem_tokens", "d_mem"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ConfigError(f"{name} must be a positive whole number, not {value!r}")
+        if self.write_rule not in get_args(WriteRule):
+            raise ConfigError(
+                f"write_rule {self.write_rule!r} is not one of {', '.join(get_args(WriteRule))}"
+            )
+        if self.write_rule == "sequential" and (self.use_denom or self.correction):
+            raise ConfigError(
+                "the sequential write rule has no denominator: set use_denom and correction to false"
+            )
+        if "model_type" not in self.backbone:
+            raise ConfigError("the backbone's config has no model_type")
+        if self.wrap_layers is not None and len(self.wrap_layers) != self.num_layers:
+            raise ConfigError(
+                f"wrap_layers has {len(self.wrap_layers)} entries but the backbone has {self.num_layers} layers"
+            )
+
+    def _backbone_size(self, *names: str) -> int:
+        for name in names:
+            if name in self.backbone:
+                return int(self.backbone[name])
+        raise ConfigError(f"the backbone's config has none of {', '.join(names)}")
+
+    @property
+    def d_model(self) -> int:
+        """Width of the residual stream."""
+        return self._backbone_size("hidden_size", "n_embd")
+
+    @property
+    def num_layers(self) -> int:
+        """Transformer blocks of the backbone, with a memory or without."""
+        return self._backbone_size("num_hidden_layers", "n_layer")
+
+    @property
+    def d_key(self) -> int:
+        """Entries of phi(k)."""
+        return 2 * NU * self.d_mem
+
+    @property
+    def memory_layers(self) -> tuple[int, ...]:
+        """Indices of the blocks that have a memory, in order."""
+        flags = self.wrap_layers or (True,) * self.num_layers
+        return tuple(i for i, flag in enumerate(flags) if flag)
+
+    @property
+    def positions_run_on(self) -> bool:
+        """Whether position ids go on across segments, memory tokens counted (newest-era GPT-2)."""
+        return self.write_rule == "official" and self.backbone["model_type"] == "gpt2"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The config as plain JSON values, `backbone` nested."""
+        values = dataclasses.asdict(self)
+        values["backbone"] = dict(self.backbone)
+        values["wrap_layers"] = None if self.wrap_layers is None else list(self.wrap_layers)
+        return values
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ArmtConfig:
+        """The config that `to_dict` gave; an unknown option is refused by name."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        unknown = sorted(set(values) - known)
+        if unknown:
+            raise ConfigError(f"unknown model options: {', '.join(unknown)}")
+        flags = values.get("wrap_layers")
+        return cls(**{**values, "wrap_layers": None if flags is None else tuple(bool(f) for f in flags)})

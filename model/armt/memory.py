@@ -1,0 +1,119 @@
+"""The associative memory of one layer: what is read into the stream and what is written from it.
+
+Equations: ARMT, arXiv 2407.04841, with DPFP from arXiv 2102.11174; the sequential rule is ours (see `_write_in_turn`).
+`reference.py` has the same mathematics, slow and plain; every path here is tested against it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from armt.config import NU
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from armt.config import ArmtConfig
+
+EPS = 1e-5
+"""What keeps a division by z . phi from being one by nothing; the official constant."""
+
+
+def dpfp(x: Tensor) -> Tensor:
+    """The feature map phi: x = [relu(x), relu(-x)], then x * roll(x, j) for j = 1..NU, concatenated.
+
+    Args:
+        x: [..., d_mem].
+
+    Returns:
+        [..., 2 * NU * d_mem], not negative.
+    """
+    x = torch.cat((F.relu(x), F.relu(-x)), dim=-1)
+    return torch.cat([x * x.roll(j, dims=-1) for j in range(1, NU + 1)], dim=-1)
+
+
+class AssociativeMemory(nn.Module):
+    """One layer's projections. It holds no memory: W and z are arguments and results.
+
+    The projections and all arithmetic are float32, whatever the backbone's dtype.
+    """
+
+    def __init__(self, config: ArmtConfig) -> None:
+        super().__init__()
+        self.rule = config.write_rule
+        self.use_denom = config.use_denom
+        self.correction = config.correction
+        self.W_mq = nn.Linear(config.d_model, config.d_mem, bias=False)
+        self.W_mk = nn.Linear(config.d_model, config.d_mem, bias=False)
+        self.W_mv = nn.Linear(config.d_model, config.d_model, bias=False)
+        self.W_mb = nn.Linear(config.d_model, 1)
+
+    def _phi(self, x: Tensor) -> Tensor:
+        phi = dpfp(x)
+        return phi if self.rule == "paper" else F.normalize(phi, dim=-1)
+
+    def read(self, x: Tensor, W: Tensor, z: Tensor) -> Tensor:
+        """What the memory adds to the stream: W^T phi(W_q x), divided by z . phi(W_q x) + EPS if there is a z.
+
+        Args:
+            x: the layer's input, [batch, n, d_model].
+            W: [batch, d_key, d_model]; zero before the first write, and then so is the result.
+            z: [batch, d_key].
+
+        Returns:
+            [batch, n, d_model] in the dtype of `x`.
+        """
+        with torch.autocast(x.device.type, enabled=False):
+            phi = self._phi(self.W_mq(x.float()))
+            return self._recall(phi, W, z).to(x.dtype)
+
+    def write(self, m: Tensor, W: Tensor, z: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
+        """The memory after a segment.
+
+        Args:
+            m: the layer's output at the memory tokens, [batch, num_mem_tokens, d_model].
+            W: [batch, d_key, d_model].
+            z: [batch, d_key].
+            first: [batch] bool, whether this is the row's first segment (then g is 1).
+
+        Returns:
+            The new W and z; the old ones are left as they were.
+        """
+        with torch.autocast(m.device.type, enabled=False):
+            m = m.float()
+            k, v, b = self._phi(self.W_mk(m)), self.W_mv(m), torch.sigmoid(self.W_mb(m))
+            if self.rule == "sequential":
+                return W + k.mT @ self._in_turn(k, v - k @ W, b), z
+            W = W + k.mT @ (b * (v - self._recall(k, W, z)))
+            return W, z + self._novelty(k, z, first).mul(k).sum(dim=1) if self.use_denom else z
+
+    def _recall(self, phi: Tensor, W: Tensor, z: Tensor) -> Tensor:
+        value = phi @ W
+        return value / self._weight(phi, z) if self.use_denom else value
+
+    @staticmethod
+    def _weight(phi: Tensor, z: Tensor) -> Tensor:
+        return phi @ z.unsqueeze(-1) + EPS
+
+    @staticmethod
+    def _in_turn(k: Tensor, error: Tensor, b: Tensor) -> Tensor:
+        """The delta rule applied memory token by memory token, in closed form.
+
+        Token i must see what tokens before it wrote: u_i = b_i (error_i - sum_{j<i} (k_i . k_j) u_j), that is
+        U = (I + tril(diag(b) K K^T, -1))^-1 diag(b) (V - K W). For unit keys each step is a contraction, so W
+        stays bounded where the official sum over tokens with like keys overshoots.
+        """
+        overlap = torch.tril(b * (k @ k.mT), diagonal=-1)
+        return torch.linalg.solve_triangular(overlap, b * error, upper=False, unitriangular=True)
+
+    def _novelty(self, k: Tensor, z: Tensor, first: Tensor) -> Tensor:
+        """The share g of a key that z does not hold yet, [batch, num_mem_tokens, 1]; no gradient goes through it."""
+        if not self.correction:
+            return k.new_ones(())
+        length = k.square().sum(dim=-1, keepdim=True) + (EPS if self.rule == "paper" else 0.0)
+        g = (1 - self._weight(k, z) / length).clamp(0, 1)
+        return torch.where(first[:, None, None], torch.ones_like(g), g).detach()

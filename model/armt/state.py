@@ -1,0 +1,80 @@
+"""The memory as a value: it goes in as an argument and comes out as a result."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from armt.config import ArmtConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class MemoryState:
+    """The memories of a batch of sessions, one row each. Always float32; never written in place.
+
+    Attributes:
+        W: [layers with memory, batch, d_key, d_model].
+        z: [layers with memory, batch, d_key]; all zero for rules without a denominator.
+        segments: [batch] int64, how many segments each row has absorbed; 0 means no read and no vbar yet.
+    """
+
+    W: Tensor
+    z: Tensor
+    segments: Tensor
+
+    @classmethod
+    def empty(cls, config: ArmtConfig, batch: int = 1, device: torch.device | str = "cpu") -> MemoryState:
+        """The memory of `batch` sessions that have read nothing."""
+        layers = len(config.memory_layers)
+        return cls(
+            W=torch.zeros(layers, batch, config.d_key, config.d_model, device=device),
+            z=torch.zeros(layers, batch, config.d_key, device=device),
+            segments=torch.zeros(batch, dtype=torch.int64, device=device),
+        )
+
+    @classmethod
+    def cat(cls, states: Sequence[MemoryState]) -> MemoryState:
+        """One batch of all rows of `states`, in order; they must be on one device."""
+        return cls(
+            W=torch.cat([s.W for s in states], dim=1),
+            z=torch.cat([s.z for s in states], dim=1),
+            segments=torch.cat([s.segments for s in states]),
+        )
+
+    @property
+    def batch(self) -> int:
+        """Number of rows."""
+        return self.segments.shape[0]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the tensors take."""
+        return sum(t.numel() * t.element_size() for t in (self.W, self.z, self.segments))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tensors are."""
+        return self.W.device
+
+    def rows(self, index: slice | Tensor) -> MemoryState:
+        """The chosen rows, copied, so that they do not keep the whole batch alive."""
+        return MemoryState(self.W[:, index].clone(), self.z[:, index].clone(), self.segments[index].clone())
+
+    def row(self, i: int) -> MemoryState:
+        """Row `i` as a batch of one."""
+        return self.rows(slice(i, i + 1))
+
+    def to(self, device: torch.device | str) -> MemoryState:
+        """The same memory on another device."""
+        return MemoryState(self.W.to(device), self.z.to(device), self.segments.to(device))
+
+    def detach(self) -> MemoryState:
+        """The same memory, cut from the graph that made it."""
+        return MemoryState(self.W.detach(), self.z.detach(), self.segments)
