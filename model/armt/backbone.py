@@ -66,6 +66,11 @@ class Backbone(nn.Module):
         body = self.hf.base_model
         return body.h if hasattr(body, "h") else body.layers
 
+    @property
+    def vocab_size(self) -> int:
+        """Token ids are 0 to vocab_size - 1."""
+        return int(self.hf.get_input_embeddings().num_embeddings)
+
     def embed(self, ids: Tensor) -> Tensor:
         """Token embeddings, [batch, n] -> [batch, n, d_model], without positions."""
         return self.hf.get_input_embeddings()(ids)
@@ -86,13 +91,26 @@ class Backbone(nn.Module):
         return x, body.rotary_emb(x, positions)
 
     def run(
-        self, index: int, x: Tensor, rotary: tuple[Tensor, Tensor] | None, cache: DynamicCache | None = None
+        self,
+        index: int,
+        x: Tensor,
+        rotary: tuple[Tensor, Tensor] | None,
+        cache: DynamicCache | None = None,
+        mask: Tensor | None = None,
     ) -> Tensor:
-        """One block over x [batch, n, d_model]; a cache is extended by n and must be empty when n > 1."""
+        """One block over x, [batch, n, d_model].
+
+        Args:
+            index: which block.
+            x: its input.
+            rotary: what `place` gave.
+            cache: keys and values so far, extended by n; must be empty when n > 1.
+            mask: [.., n, n] bool, true where a token sees another; None is causal.
+        """
         arguments: dict[str, Any] = {} if rotary is None else {"position_embeddings": rotary}
         if cache is not None:
             arguments[self._cache_argument] = cache
-        return self.blocks[index](x, attention_mask=None, **arguments)
+        return self.blocks[index](x, attention_mask=mask, **arguments)
 
     def head(self, x: Tensor) -> Tensor:
         """Logits from the last block's output, [..., d_model] -> [..., vocab]."""
