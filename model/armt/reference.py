@@ -1,0 +1,150 @@
+"""The oracle: the same mathematics as memory.py, model.py and decode.py, slow and plain.
+
+One session, one segment after another, loops over tokens. Nothing is shared with the fast paths but the
+parameters, the transformer blocks (driven here under an explicit mask) and their embeddings.
+Equations: ARMT, arXiv 2407.04841.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+import torch
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from armt.config import ArmtConfig
+    from armt.memory import AssociativeMemory
+    from armt.model import ArmtModel
+
+EPSILON = 1e-5
+
+
+class LayerMemory(NamedTuple):
+    """What one layer remembers of one session: W [d_key, d_model] and z [d_key]."""
+
+    W: Tensor
+    z: Tensor
+
+
+Memories = dict[int, LayerMemory]
+"""By block index; empty before the first segment."""
+
+
+def phi(x: Tensor, *, normalise: bool) -> Tensor:
+    """The feature map of one key or query: x [d_mem] -> [6 * d_mem]."""
+    u = torch.cat([x.clamp(min=0), (-x).clamp(min=0)])
+    places = torch.arange(len(u))
+    features = torch.cat([u * u[(places - shift) % len(u)] for shift in (1, 2, 3)])
+    return features / max(float(features.norm()), 1e-12) if normalise else features
+
+
+def recall(config: ArmtConfig, memory: LayerMemory, features: Tensor) -> Tensor:
+    """What the memory holds under a key [d_key]: W^T phi [d_model], over z . phi + EPSILON if there is a z."""
+    found = memory.W.T @ features
+    return found / (memory.z @ features + EPSILON) if config.use_denom else found
+
+
+def read(config: ArmtConfig, layer: AssociativeMemory, memory: LayerMemory | None, x: Tensor) -> Tensor:
+    """The layer's input with what is remembered added, token by token: x [n, d_model] -> [n, d_model]."""
+    if memory is None:
+        return x
+    normalise = config.write_rule != "paper"
+    queries = [phi(layer.W_mq.weight @ token, normalise=normalise) for token in x]
+    return torch.stack([t + recall(config, memory, q) for t, q in zip(x, queries, strict=True)])
+
+
+def write(config: ArmtConfig, layer: AssociativeMemory, memory: LayerMemory | None, m: Tensor) -> LayerMemory:
+    """The memory after a segment, from the layer's output at its memory tokens, m [num_mem_tokens, d_model].
+
+    The official rules compare every token with the memory before the segment; the sequential rule compares it
+    with the memory that the token before it left.
+    """
+    W, z = memory or (m.new_zeros(config.d_key, config.d_model), m.new_zeros(config.d_key))
+    for token in m:
+        key = phi(layer.W_mk.weight @ token, normalise=config.write_rule != "paper")
+        value = layer.W_mv.weight @ token
+        strength = torch.sigmoid(layer.W_mb.weight[0] @ token + layer.W_mb.bias[0])
+        if config.write_rule == "sequential":
+            W = W + strength * torch.outer(key, value - W.T @ key)
+            continue
+        known = torch.zeros_like(value) if memory is None else recall(config, memory, key)
+        W = W + strength * torch.outer(key, value - known)
+        if config.use_denom:
+            z = z + novelty(config, memory, key) * key
+    return LayerMemory(W, z)
+
+
+def novelty(config: ArmtConfig, memory: LayerMemory | None, key: Tensor) -> float:
+    """The share g of a key, from 0 to 1, that z does not hold yet."""
+    if memory is None or not config.correction:
+        return 1.0
+    length = float(key @ key) + (EPSILON if config.write_rule == "paper" else 0.0)
+    return min(max(1 - (float(memory.z @ key) + EPSILON) / length, 0.0), 1.0)
+
+
+def segment(model: ArmtModel, ids: Sequence[int], memories: Memories, number: int) -> tuple[Tensor, Memories]:
+    """One segment: logits [n, vocab] and the new memories.
+
+    Args:
+        model: float32, on the CPU.
+        ids: at most segment_size of them.
+        memories: of the session before this segment.
+        number: which segment of the session this is, from 0.
+    """
+    config, backbone = model.config, model.backbone
+    text = backbone.embed(torch.tensor([list(ids)]))[0]
+    x = torch.cat([text, model.memory_tokens])
+    x, rotary = backbone.place(x.unsqueeze(0), torch.tensor([positions(config, len(ids), number)]))
+    mask = torch.full((x.shape[1], x.shape[1]), float("-inf")).triu(1)[None, None]
+    arguments = {} if rotary is None else {"position_embeddings": rotary}
+    layers = cast(
+        "dict[int, AssociativeMemory]", dict(zip(config.memory_layers, model.memories, strict=True))
+    )
+    written: Memories = {}
+    for index, block in enumerate(backbone.blocks):
+        layer = layers.get(index)
+        if layer is None:
+            x = block(x, attention_mask=mask, **arguments)
+            continue
+        x = read(config, layer, memories.get(index), x[0])
+        x = block(x.unsqueeze(0), attention_mask=mask, **arguments)
+        written[index] = write(config, layer, memories.get(index), x[0, len(ids) :])
+    return backbone.head(x[0, : len(ids)]), written
+
+
+def positions(config: ArmtConfig, n: int, number: int) -> list[int]:
+    """Position ids of a segment's n tokens and of its memory tokens."""
+    M = config.num_mem_tokens
+    if config.positions_run_on:
+        start = number * (config.segment_size + M)
+        return list(range(start, start + n + M))
+    if config.wrap_pos:
+        own = config.backbone["n_positions"]
+        return [*range(n), *range(own, own + M)]
+    return list(range(n + M))
+
+
+@torch.no_grad()
+def document(model: ArmtModel, ids: Sequence[int]) -> tuple[Tensor, list[Memories]]:
+    """A whole text: logits [len(ids), vocab], and the memories after each segment, a partial last one too."""
+    size = model.config.segment_size
+    logits: list[Tensor] = []
+    history: list[Memories] = []
+    for start in range(0, len(ids), size):
+        before = history[-1] if history else {}
+        found, after = segment(model, ids[start : start + size], before, number=start // size)
+        logits.append(found)
+        history.append(after)
+    return torch.cat(logits), history
+
+
+def generate(model: ArmtModel, ids: Sequence[int], count: int) -> list[int]:
+    """Greedy continuation by `count` tokens; the whole document is computed anew for each."""
+    new: list[int] = []
+    for _ in range(count):
+        new.append(int(document(model, [*ids, *new])[0][-1].argmax()))
+    return new
