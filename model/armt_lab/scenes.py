@@ -1,0 +1,264 @@
+"""What can happen in a story of each task, and which questions it opens: the insides of `armt_lab.world`.
+
+A scene is told one fact at a time (`happen`) and knows at any moment which questions the facts so far answer
+(`questions`). Facts are named by their number in the story.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Callable, Mapping
+
+PEOPLE: Mapping[str, tuple[str, ...]] = {
+    "qa1": ("Mary", "John", "Sandra", "Daniel"),
+    "qa2": ("Mary", "John", "Sandra", "Daniel"),
+    "qa3": ("Mary", "John", "Sandra", "Daniel"),
+    "qa4": (),
+    "qa5": ("Mary", "Bill", "Fred", "Jeff"),
+}
+"""Who acts in each task."""
+
+PLACES = ("bathroom", "bedroom", "garden", "hallway", "kitchen", "office")
+OBJECTS = ("apple", "football", "milk")
+MOVES = ("went to", "went back to", "moved to", "journeyed to", "travelled to")
+GRABS = ("got", "took", "grabbed", "picked up")
+DROPS = ("left", "discarded", "dropped", "put down")
+GIVES = ("gave", "handed", "passed")
+OPPOSITE: Mapping[str, str] = {"north": "south", "south": "north", "east": "west", "west": "east"}
+TASKS = tuple(PEOPLE)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Question:
+    """A question, its right answer at the time of asking, and the facts that give it.
+
+    Attributes:
+        text: the question, with its question mark.
+        answer: one word.
+        support: indices of the supporting facts in the story, 0-based, rising; questions are not counted.
+    """
+
+    text: str
+    answer: str
+    support: tuple[int, ...]
+
+
+class Scene(Protocol):
+    """One running story."""
+
+    def happen(self, now: int) -> str:
+        """Let something happen; the sentence that tells it is fact number `now`."""
+
+    def questions(self) -> list[Question]:
+        """Every question that the facts so far answer."""
+
+
+@dataclasses.dataclass(slots=True)
+class _Person:
+    place: str
+    told: int | None = None  # the fact that said where he is
+
+
+@dataclasses.dataclass(slots=True)
+class _Stay:
+    """A stay of a thing in a place: the move that says which place, the touch that says it was there."""
+
+    place: str
+    move: int
+    touch: int
+
+
+@dataclasses.dataclass(slots=True)
+class _Thing:
+    place: str
+    holder: str | None = None
+    touch: int = -1  # the last fact that names it
+    here: _Stay | None = None  # None: nobody can tell yet
+    before: _Stay | None = None
+
+
+class _People:
+    """People and things in rooms. What can be asked is kept up to date as text -> question."""
+
+    def __init__(self, names: tuple[str, ...], rng: random.Random) -> None:
+        self._rng = rng
+        self._people = {name: _Person(rng.choice(PLACES)) for name in names}
+        self._things: dict[str, _Thing] = {}
+        self._open: dict[str, Question] = {}
+
+    def happen(self, now: int) -> str:
+        name = self._rng.choice(tuple(self._people))
+        return self._walk(name, now)
+
+    def questions(self) -> list[Question]:
+        return list(self._open.values())
+
+    def _walk(self, name: str, now: int) -> str:
+        person = self._people[name]
+        person.place = self._rng.choice([place for place in PLACES if place != person.place])
+        person.told = now
+        self._moved(name, person)
+        return f"{name} {self._rng.choice(MOVES)} the {person.place}."
+
+    def _moved(self, name: str, person: _Person) -> None:
+        assert person.told is not None
+        text = f"Where is {name}?"
+        self._open[text] = Question(text, person.place, (person.told,))
+
+
+class _PeopleAndThings(_People):
+    """Things are carried about; subclasses say what may be asked of them."""
+
+    gives = False
+
+    def __init__(self, names: tuple[str, ...], rng: random.Random) -> None:
+        super().__init__(names, rng)
+        self._things = {thing: _Thing(rng.choice(PLACES)) for thing in OBJECTS}
+
+    def happen(self, now: int) -> str:
+        # Every act that can be is as likely as any other; walking counts once a person (the published mix).
+        acts: list[tuple[str, str, str]] = [(name, "", "") for name in self._people]
+        for key, thing in self._things.items():
+            if thing.holder is None:
+                acts += [(name, key, "") for name, one in self._people.items() if one.place == thing.place]
+                continue
+            acts.append((thing.holder, key, ""))
+            if self.gives:
+                acts += [
+                    (thing.holder, key, name)
+                    for name, one in self._people.items()
+                    if name != thing.holder and one.place == thing.place
+                ]
+        name, key, to = self._rng.choice(acts)
+        if not key:
+            return self._walk(name, now)
+        return self._give(name, key, to, now) if to else self._grab_or_drop(name, key, now)
+
+    def _moved(self, name: str, person: _Person) -> None:
+        assert person.told is not None
+        for key, thing in self._things.items():
+            if thing.holder == name:
+                thing.place = person.place
+                thing.before, thing.here = thing.here, _Stay(person.place, person.told, thing.touch)
+                self._changed(key, thing, person)
+
+    def _grab_or_drop(self, name: str, key: str, now: int) -> str:
+        thing, person = self._things[key], self._people[name]
+        verbs = DROPS if thing.holder else GRABS
+        thing.holder = None if thing.holder else name
+        self._touched(key, thing, person, now)
+        return f"{name} {self._rng.choice(verbs)} the {key}{self._rng.choice(('', ' there'))}."
+
+    def _give(self, name: str, key: str, to: str, now: int) -> str:
+        thing = self._things[key]
+        thing.holder = to
+        self._touched(key, thing, self._people[to], now)
+        self._given(name, key, to, now)
+        return f"{name} {self._rng.choice(GIVES)} the {key} to {to}."
+
+    def _touched(self, key: str, thing: _Thing, person: _Person, now: int) -> None:
+        thing.touch = now
+        if thing.here is None and person.told is not None:
+            thing.here = _Stay(thing.place, person.told, now)
+        self._changed(key, thing, person)
+
+    def _changed(self, key: str, thing: _Thing, person: _Person) -> None:
+        """`person` is the last who touched or carried the thing, and stands where it is."""
+
+    def _given(self, name: str, key: str, to: str, now: int) -> None:
+        """Someone gave the thing to someone."""
+
+
+class _WhereIsIt(_PeopleAndThings):
+    def _changed(self, key: str, thing: _Thing, person: _Person) -> None:
+        text = f"Where is the {key}?"
+        if person.told is None:  # in someone's hands of whom the story has not said where he is
+            self._open.pop(text, None)
+        else:
+            first, second = sorted((person.told, thing.touch))
+            self._open[text] = Question(text, thing.place, (first, second))
+
+
+class _WhereWasIt(_PeopleAndThings):
+    def questions(self) -> list[Question]:
+        return [
+            Question(
+                f"Where was the {key} before the {thing.here.place}?",
+                thing.before.place,
+                tuple(sorted((thing.before.move, thing.here.touch, thing.here.move))),
+            )
+            for key, thing in self._things.items()
+            if thing.here is not None and thing.before is not None
+        ]
+
+
+class _WhoGaveIt(_PeopleAndThings):
+    gives = True
+
+    def _given(self, name: str, key: str, to: str, now: int) -> None:
+        for (
+            text,
+            answer,
+        ) in (  # the newest gift that fits is meant: it replaces an older question of the same text
+            (f"What did {name} give to {to}?", key),
+            (f"Who did {name} give the {key} to?", to),
+            (f"Who gave the {key} to {to}?", name),
+            (f"Who gave the {key}?", name),
+            (f"Who received the {key}?", to),
+        ):
+            self._open[text] = Question(text, answer, (now,))
+
+
+class _Rows:
+    """Rows of three rooms, two facts a row. A new row takes the place of what it contradicts."""
+
+    def __init__(self, _: tuple[str, ...], rng: random.Random) -> None:
+        self._rng = rng
+        self._untold: list[tuple[str, str, str]] = []
+        self._beside: dict[tuple[str, str], tuple[str, int]] = {}  # (room, direction) -> room there, fact
+
+    def happen(self, now: int) -> str:
+        if not self._untold:
+            first, middle, last = self._rng.sample(PLACES, 3)
+            way = self._rng.choice(tuple(OPPOSITE))
+            pairs = [(first, way, middle), (middle, way, last)]
+            self._rng.shuffle(pairs)
+            self._untold = [
+                pair if self._rng.random() < 0.5 else (pair[2], OPPOSITE[way], pair[0])  # noqa: PLR2004
+                for pair in pairs
+            ]
+        room, way, other = self._untold.pop()
+        for here, side, there in ((other, way, room), (room, OPPOSITE[way], other)):
+            self._forget(here, side)
+            for old in OPPOSITE:
+                if self._beside.get((here, old), ("", 0))[0] == there:
+                    self._forget(here, old)
+        self._beside[other, way] = (room, now)
+        self._beside[room, OPPOSITE[way]] = (other, now)
+        return f"The {room} is {way} of the {other}."
+
+    def questions(self) -> list[Question]:
+        return [
+            Question(text, answer, (fact,))
+            for (room, way), (answer, fact) in self._beside.items()
+            for text in (f"What is {way} of the {room}?", f"What is the {room} {OPPOSITE[way]} of?")
+        ]
+
+    def _forget(self, room: str, way: str) -> None:
+        old = self._beside.pop((room, way), None)
+        if old is not None:
+            self._beside.pop((old[0], OPPOSITE[way]), None)
+
+
+SCENES: Mapping[str, Callable[[tuple[str, ...], random.Random], Scene]] = {
+    "qa1": _People,
+    "qa2": _WhereIsIt,
+    "qa3": _WhereWasIt,
+    "qa4": _Rows,
+    "qa5": _WhoGaveIt,
+}
+"""The scene of each task, made from its people and a source of chance."""

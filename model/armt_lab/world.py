@@ -1,0 +1,127 @@
+"""A small world that tells endless bAbI-style stories and always knows the right answers.
+
+People walk between rooms, pick things up, put them down and hand them over; or rooms lie in a row. Each
+`World.fact` changes the world and says so in one sentence; `World.questions` asks what can be answered from
+the sentences told so far. Wording, vocabulary and question mix follow tasks 1 to 5 of bAbI
+(arXiv 1502.05698) as published, so that a model trained here can be measured there.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from armt_lab.scenes import DROPS, GIVES, GRABS, MOVES, OBJECTS, PEOPLE, PLACES, SCENES, TASKS, Question
+
+if TYPE_CHECKING:
+    import random
+    from collections.abc import Mapping
+
+__all__ = [
+    "DROPS",
+    "GIVES",
+    "GRABS",
+    "MOVES",
+    "OBJECTS",
+    "PEOPLE",
+    "PLACES",
+    "TASKS",
+    "Question",
+    "Step",
+    "World",
+    "story",
+]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Step:
+    """One line of a story: a fact or a question, exactly one of both."""
+
+    fact: str | None = None
+    question: Question | None = None
+
+    def __post_init__(self) -> None:
+        if (self.fact is None) == (self.question is None):
+            raise ValueError("a step is either a fact or a question")
+
+
+class World:
+    """One endless story. Its state is bounded, however many facts are told.
+
+    Args:
+        task: "qa1" (where is a person), "qa2" (where is a thing), "qa3" (where was a thing before),
+            "qa4" (how rooms lie), "qa5" (who gave what to whom).
+        rng: every choice is drawn from it: the same seed tells the same story.
+
+    Attributes:
+        count: facts told so far.
+    """
+
+    def __init__(self, task: str, rng: random.Random) -> None:
+        if task not in PEOPLE:
+            raise ValueError(f"task {task!r} is not one of {', '.join(TASKS)}")
+        self.task = task
+        self.count = 0
+        self._scene = SCENES[task](PEOPLE[task], rng)
+
+    def fact(self) -> str:
+        """Let the next thing happen and tell it in one sentence."""
+        sentence = self._scene.happen(self.count)
+        self.count += 1
+        return sentence
+
+    def questions(self) -> list[Question]:
+        """Every question that the facts told so far answer."""
+        return self._scene.questions()
+
+    def age(self, question: Question) -> int:
+        """How many facts were told after the oldest fact that `question` needs; 0 is the newest fact."""
+        return self.count - 1 - question.support[0]
+
+
+_PACE: Mapping[str, tuple[int, float, int]] = {
+    "qa1": (2, 1.0, 5),
+    "qa2": (2, 0.35, 5),
+    "qa3": (3, 0.085, 5),
+    "qa4": (2, 1.0, 1),
+    "qa5": (2, 0.33, 5),
+}
+"""Fewest facts between questions, chance of a question after each fact then, questions in a story."""
+
+
+def story(task: str, rng: random.Random, length: int | None = None) -> list[Step]:
+    """A finite story with questions between its facts, paced like the published ones.
+
+    Args:
+        task: one of `TASKS`.
+        rng: source of every choice.
+        length: the story ends with the first question at or past this many steps (facts and questions);
+            None ends it with the question that ends published stories: the fifth, in qa4 the first.
+    """
+    world = World(task, rng)
+    gap, chance, enough = _PACE[task]
+    steps: list[Step] = []
+    asked = facts = 0
+    while True:
+        steps.append(Step(fact=world.fact()))
+        facts += 1
+        if facts < gap or rng.random() >= chance:
+            continue
+        candidates = _published_kind(task, world)
+        if not candidates:
+            continue
+        steps.append(Step(question=rng.choice(candidates)))
+        asked += 1
+        facts = 0
+        if asked >= enough if length is None else len(steps) >= length:
+            return steps
+
+
+def _published_kind(task: str, world: World) -> list[Question]:
+    """Questions in the published mix: in qa5 only about the last gift, and one in three asks what it was."""
+    questions = world.questions()
+    if task != "qa5" or not questions:
+        return questions
+    newest = max(question.support for question in questions)
+    questions = [question for question in questions if question.support == newest]
+    return questions + [question for question in questions if question.text.startswith("What")]
