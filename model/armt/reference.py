@@ -43,7 +43,7 @@ def phi(x: Tensor, *, normalise: bool) -> Tensor:
 
 
 def recall(config: ArmtConfig, memory: LayerMemory, features: Tensor) -> Tensor:
-    """What the memory holds under a key [d_key]: W^T phi [d_model], over z . phi + EPSILON if there is a z."""
+    """What the memory holds under a key [d_key]: W^T phi [d_model], by z . phi + EPSILON if there is a z."""
     found = memory.W.T @ features
     return found / (memory.z @ features + EPSILON) if config.use_denom else found
 

@@ -1,0 +1,240 @@
+"""A model with what is needed to talk to it: found, loaded, checked, saved.
+
+A folder of ours holds config.json (the model's shape, how it is asked, the fingerprint), model.safetensors
+and tokenizer.json. Folders of the official code are read too: see official.py.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import StrictDataclassError
+from safetensors.torch import save_file
+from tokenizers import Tokenizer
+
+from armt import hardware, official, weights
+from armt.backbone import FINAL_NORM
+from armt.config import ArmtConfig
+from armt.errors import CheckpointError
+from armt.model import ArmtModel
+from armt.text import StreamTokenizer
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+MODEL_TYPE = "armt_native"
+"""What config.json calls a model saved by `save`."""
+
+BUNDLED = Path(__file__).parent / "bundled"
+"""The small trained checkpoint that ships with the package."""
+
+HUB_FILES = ["*.json", "*.safetensors", "pytorch_model*.bin"]
+
+
+@dataclasses.dataclass(frozen=True)
+class PromptTemplate:
+    """How a question is put: before + question + after; special tokens count in `before` and `after`.
+
+    Attributes:
+        before: trusted text in front of the question.
+        after: trusted text behind it; the answer follows.
+        stop: texts that end an answer.
+    """
+
+    before: str = ""
+    after: str = ""
+    stop: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The template as plain JSON values."""
+        return {"before": self.before, "after": self.after, "stop": list(self.stop)}
+
+    @classmethod
+    def from_dict(cls, values: object) -> PromptTemplate:
+        """The template that `to_dict` gave; CheckpointError for anything else."""
+        if not isinstance(values, dict) or set(values) != {"before", "after", "stop"}:
+            raise CheckpointError("the prompt in config.json should have before, after and stop")
+        stop = values["stop"]
+        texts = [values["before"], values["after"], *(stop if isinstance(stop, list) else [None])]
+        if not all(isinstance(text, str) for text in texts):
+            raise CheckpointError("the prompt in config.json should have texts, and a list of them for stop")
+        return cls(values["before"], values["after"], tuple(stop))
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """A model with its tokenizer and way of asking.
+
+    Attributes:
+        model: in evaluation mode, on its device.
+        tokenizer: None if the folder had none; then only ids can be given.
+        template: how a question is put.
+        fingerprint: the digest that a memory belongs to, of weights as stored, config and tokenizer.
+        name: what people call it.
+    """
+
+    model: ArmtModel
+    tokenizer: StreamTokenizer | None
+    template: PromptTemplate
+    fingerprint: str
+    name: str
+
+    @classmethod
+    def of(
+        cls,
+        model: ArmtModel,
+        tokenizer: StreamTokenizer | None = None,
+        template: PromptTemplate | None = None,
+        name: str = "model",
+    ) -> Checkpoint:
+        """A checkpoint of a model as it is now; its weights should not change afterwards."""
+        fingerprint = weights.fingerprint(weights.of(model), model.config.to_dict(), _json_of(tokenizer))
+        return cls(model, tokenizer, template or PromptTemplate(), fingerprint, name)
+
+
+def load(source: str, device: str = "auto", dtype: str = "auto") -> Checkpoint:
+    """Find a checkpoint, check it whole and put it on a device.
+
+    Args:
+        source: "bundled", a folder (ours, or the official code's of either era), or a hub id.
+        device: "auto" (a GPU if there is one), or a torch device.
+        dtype: of the backbone's weights: float32, bfloat16, float16, or "auto": bfloat16 where the hardware
+            multiplies it, but float32 for official models that were made for it. Memory is always float32.
+
+    Raises:
+        CheckpointError: there is no such checkpoint, or it is broken or of an unsupported kind.
+        ConfigError: an unknown architecture, an impossible option, device or dtype.
+    """
+    place = hardware.device(device)
+    folder, name = _locate(source)
+    settings = weights.read_json(folder / "config.json")
+    _refuse_strangers(settings, folder)
+    foreign = official.is_official(settings)
+    held_in = hardware.dtype(dtype, place, keep_float32=foreign and official.keeps_float32(settings))
+    model = _build(settings, folder)
+    tensors = weights.read(folder)
+    tensors = weights.canonical(
+        model, official.renamed(tensors, model.config) if foreign else tensors.items()
+    )
+    # Parameter by parameter: casting the module would round the rotary frequencies, which are buffers.
+    for parameter in model.backbone.parameters():
+        parameter.data = parameter.data.to(held_in)
+    weights.fit(model, tensors)
+    tokenizer, text = _read_tokenizer(folder, model.backbone.vocab_size)
+    fingerprint = weights.fingerprint(tensors, model.config.to_dict(), text)
+    if foreign:
+        template = _official_template(model.config, tokenizer)
+    elif settings.get("fingerprint") == fingerprint:
+        template = PromptTemplate.from_dict(settings.get("prompt"))
+    else:
+        raise CheckpointError(
+            f"{folder} is damaged: its weights, config or tokenizer are not those it was saved with"
+        )
+    stream = None if tokenizer is None else StreamTokenizer(tokenizer)
+    return Checkpoint(model.to(place), stream, template, fingerprint, name)
+
+
+def save(checkpoint: Checkpoint, folder: str | os.PathLike[str]) -> None:
+    """Write a folder that `load` reads.
+
+    config.json comes last, so that an interrupted save is never taken for a whole one.
+    The weights are written as the model holds them now, and so is the fingerprint.
+    """
+    path = Path(folder)
+    path.mkdir(parents=True, exist_ok=True)
+    (path / "config.json").unlink(missing_ok=True)
+    tensors = {name: tensor.contiguous() for name, tensor in weights.of(checkpoint.model).items()}
+    save_file(tensors, path / "model.safetensors", metadata={"format": "pt"})
+    text = _json_of(checkpoint.tokenizer)
+    if text is None:
+        (path / "tokenizer.json").unlink(missing_ok=True)
+    else:
+        (path / "tokenizer.json").write_text(text, encoding="utf-8")
+    config = checkpoint.model.config.to_dict()
+    settings = {
+        "model_type": MODEL_TYPE,
+        "armt": config,
+        "prompt": checkpoint.template.to_dict(),
+        "fingerprint": weights.fingerprint(tensors, config, text),
+    }
+    (path / "config.json").write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+
+
+def _locate(source: str) -> tuple[Path, str]:
+    """The folder of a source, and the checkpoint's name."""
+    if source == "bundled":
+        if not (BUNDLED / "config.json").is_file():
+            raise CheckpointError("this installation has no bundled model: name a folder or a hub id")
+        return BUNDLED, source
+    if Path(source).is_dir():
+        return Path(source), Path(source).resolve().name
+    try:
+        return Path(snapshot_download(source, allow_patterns=HUB_FILES)), source
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise CheckpointError(
+            f"there is no folder {source!r}, and as a hub id it cannot be had: {reason}"
+        ) from error
+
+
+def _refuse_strangers(settings: Mapping[str, Any], folder: Path) -> None:
+    kind = settings.get("model_type")
+    if kind == MODEL_TYPE or official.is_official(settings):
+        return
+    if kind == "armt_sw":
+        raise CheckpointError(f"{folder} is an armt_sw (sliding window) model, which is not supported yet")
+    if kind in FINAL_NORM:
+        raise CheckpointError(
+            f"{folder} is a plain {kind} model without memory weights: name an ARMT checkpoint made from it"
+        )
+    raise CheckpointError(f"{folder} holds a model of type {kind!r}; {MODEL_TYPE} and armt can be loaded")
+
+
+def _build(settings: Mapping[str, Any], folder: Path) -> ArmtModel:
+    try:
+        if official.is_official(settings):
+            config = official.config(settings)
+        else:
+            config = ArmtConfig.from_dict(_part(settings, "armt"))
+        return ArmtModel(config).eval()
+    except (TypeError, ValueError, StrictDataclassError) as error:  # what transformers raises for bad values
+        raise CheckpointError(f"{folder / 'config.json'} describes no model that works: {error}") from error
+
+
+def _read_tokenizer(folder: Path, vocabulary: int) -> tuple[Tokenizer | None, str | None]:
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        return None, None
+    try:
+        text = path.read_text(encoding="utf-8")
+        tokenizer = Tokenizer.from_str(text)
+    except Exception as error:  # tokenizers raises nothing narrower
+        raise CheckpointError(f"{path} cannot be read as a tokenizer: {error}") from error
+    if tokenizer.get_vocab_size() > vocabulary:
+        raise CheckpointError(
+            f"{path} has {tokenizer.get_vocab_size()} tokens but the model knows {vocabulary} ids"
+        )
+    return tokenizer, text
+
+
+def _official_template(config: ArmtConfig, tokenizer: Tokenizer | None) -> PromptTemplate:
+    """Official models are asked in plain text and stop at their end token."""
+    end = config.backbone.get("eos_token_id")
+    token = tokenizer.id_to_token(end) if tokenizer is not None and isinstance(end, int) else None
+    return PromptTemplate(stop=() if token is None else (token,))
+
+
+def _json_of(tokenizer: StreamTokenizer | None) -> str | None:
+    return None if tokenizer is None else tokenizer.to_json()
+
+
+def _part(settings: Mapping[str, Any], name: str) -> dict[str, Any]:
+    part = settings.get(name)
+    if not isinstance(part, dict):
+        raise CheckpointError(f"config.json has no {name!r}")
+    return part
