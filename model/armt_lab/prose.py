@@ -181,7 +181,7 @@ def sentences(rng: random.Random) -> Iterator[str]:
         rng: every choice is drawn from it: the same seed writes the same text.
     """
     while True:
-        female = rng.random() < 0.5  # noqa: PLR2004
+        female = rng.choice((True, False))
         name = rng.choice(_WOMEN if female else _MEN)
         words = {word: forms[0 if female else 1] for word, forms in _PRONOUNS.items()}
         words["Name"] = words["who"] = name

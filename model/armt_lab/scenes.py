@@ -228,8 +228,7 @@ class _Rows:
             pairs = [(first, way, middle), (middle, way, last)]
             self._rng.shuffle(pairs)
             self._untold = [
-                pair if self._rng.random() < 0.5 else (pair[2], OPPOSITE[way], pair[0])  # noqa: PLR2004
-                for pair in pairs
+                pair if self._rng.getrandbits(1) else (pair[2], OPPOSITE[way], pair[0]) for pair in pairs
             ]
         room, way, other = self._untold.pop()
         for here, side, there in ((other, way, room), (room, OPPOSITE[way], other)):
