@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -17,6 +18,19 @@ if TYPE_CHECKING:
     from transformers import DynamicCache
 
     from armt.config import ArmtConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """Several continuations of one text in one row: what the trainer asks with.
+
+    Attributes:
+        positions: [1, n] position ids; continuations may share them.
+        mask: [1, 1, n, n] bool, whether a token (row) sees another (column).
+    """
+
+    positions: Tensor
+    mask: Tensor
 
 
 class ArmtModel(nn.Module):
@@ -66,7 +80,13 @@ class ArmtModel(nn.Module):
         return self.backbone.head(hidden), state
 
     def hidden(
-        self, ids: Tensor, state: MemoryState, cache: DynamicCache | None = None, start: int = 0
+        self,
+        ids: Tensor,
+        state: MemoryState,
+        *,
+        cache: DynamicCache | None = None,
+        start: int = 0,
+        layout: Layout | None = None,
     ) -> Tensor:
         """The last block's output with the memory only read; `backbone.head` makes logits of it.
 
@@ -75,36 +95,40 @@ class ArmtModel(nn.Module):
             state: the rows' memories.
             cache: keys and values of the tokens before `start`, extended in place; n > 1 only while it is empty.
             start: tokens of this segment that the cache holds.
+            layout: where the tokens stand and what they see, if that is not a plain row of tokens.
 
         Returns:
             [batch, n, d_model].
         """
-        return self._through_blocks(ids, state, write=False, cache=cache, start=start)[0]
+        return self._through_blocks(ids, state, cache=cache, start=start, layout=layout)[0]
 
     def _through_blocks(
         self,
         ids: Tensor,
         state: MemoryState,
         *,
-        write: bool,
+        write: bool = False,
         cache: DynamicCache | None = None,
         start: int = 0,
+        layout: Layout | None = None,
     ) -> tuple[Tensor, MemoryState]:
         batch, n = ids.shape
         x = self.backbone.embed(ids)
         if write:
             x = torch.cat((x, self.memory_tokens.to(x.dtype).expand(batch, -1, -1)), dim=1)
-        x, rotary = self.backbone.place(x, self._positions(state, start, n, write=write))
+        positions = self._positions(state, start, n, write=write) if layout is None else layout.positions
+        x, rotary = self.backbone.place(x, positions)
+        mask = None if layout is None else layout.mask
         first = state.segments == 0
         written: list[tuple[Tensor, Tensor]] = []
         slots = dict(zip(self.config.memory_layers, self.memories, strict=True))
         for layer in range(self.config.num_layers):
             memory = cast("AssociativeMemory | None", slots.get(layer))
             if memory is None:
-                x = self.backbone.run(layer, x, rotary, cache)
+                x = self.backbone.run(layer, x, rotary, cache, mask)
                 continue
             W, z = state.W[len(written)], state.z[len(written)]
-            x = self.backbone.run(layer, x + memory.read(x, W, z), rotary, cache)
+            x = self.backbone.run(layer, x + memory.read(x, W, z), rotary, cache, mask)
             written.append(memory.write(x[:, n:], W, z, first) if write else (W, z))
         if write:
             Ws, zs = zip(*written, strict=True)

@@ -1,0 +1,108 @@
+"""A recipe: everything that decides a training run, read from one TOML file in `model/recipes/`."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from typing import TYPE_CHECKING, Any
+
+from armt.config import ArmtConfig
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Size:
+    """The model to build: a Llama-style backbone with tied embeddings, and its memory."""
+
+    vocab: int = 4096
+    d_model: int = 128
+    layers: int = 4
+    heads: int = 4
+    d_ff: int = 352
+    d_mem: int = 16
+    memory_tokens: int = 4
+
+    def config(self, segment_size: int) -> ArmtConfig:
+        """The library's config of such a model at a segment size."""
+        return ArmtConfig(
+            backbone={
+                "model_type": "llama",
+                "vocab_size": self.vocab,
+                "hidden_size": self.d_model,
+                "intermediate_size": self.d_ff,
+                "num_hidden_layers": self.layers,
+                "num_attention_heads": self.heads,
+                "num_key_value_heads": self.heads,
+                "max_position_embeddings": 4096,
+                "tie_word_embeddings": True,
+            },
+            segment_size=segment_size,
+            num_mem_tokens=self.memory_tokens,
+            d_mem=self.d_mem,
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One step of the curriculum; it ends when the running accuracy reaches `until` or after `max_steps`.
+
+    Attributes:
+        segment: token ids in a segment.
+        segments: segments absorbed in one optimizer step, with gradients through all of them.
+        rows: streams in the batch.
+        density: lowest and highest share of facts among sentences; drawn log-uniformly for each story.
+        memory: False means that everything asked stands in the one segment in view.
+        whole_facts: do not let a segment boundary cut a fact.
+        story: mean length of a story in segments; a row then starts afresh with an empty memory.
+        lookahead: share of asks that come after a piece of the next segment, as happens in service.
+        until: running accuracy that ends the stage.
+        min_steps: steps it takes at least.
+        max_steps: steps it takes at most.
+        lr: peak learning rate; warmed up over 100 steps at the start of the stage.
+    """
+
+    segment: int
+    segments: int
+    rows: int
+    density: tuple[float, float] = (1.0, 1.0)
+    memory: bool = True
+    whole_facts: bool = False
+    story: float = 100.0
+    lookahead: float = 0.5
+    until: float = 0.95
+    min_steps: int = 50
+    max_steps: int = 20_000
+    lr: float = 0.8e-3
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """A whole run. See `Size` and `Stage`.
+
+    Attributes:
+        name: of the run and of the model it makes.
+        task: the bAbI task whose stories are told, `qa1` to `qa5`.
+        seed: of weights and stories.
+        questions: asked at each place, at most.
+        final_decay: steps at the end of the last stage over which the learning rate falls to nothing.
+    """
+
+    name: str
+    task: str = "qa1"
+    seed: int = 1
+    questions: int = 4
+    final_decay: int = 500
+    size: Size = Size()
+    stages: tuple[Stage, ...] = ()
+
+
+def load(path: Path) -> Recipe:
+    """Read a recipe; an unknown key is refused by the dataclass that does not have it."""
+    values: dict[str, Any] = tomllib.loads(path.read_text())
+    stages = tuple(
+        Stage(**{**stage, "density": tuple(stage.get("density", (1.0, 1.0)))})
+        for stage in values.pop("stage")
+    )
+    return Recipe(size=Size(**values.pop("size", {})), stages=stages, **values)
