@@ -1,0 +1,132 @@
+"""A slow, plain second opinion: the answers to every question, worked out from the sentences alone.
+
+It shares no code with `armt_lab`: it reads the text, looks back through all of it for each question, and
+keeps no state. Answers are question -> (answer, supporting facts).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+Answers = dict[str, tuple[str, tuple[int, ...]]]
+
+_MOVE = re.compile(r"(\w+) (?:went|went back|moved|journeyed|travelled) to the (\w+)\.")
+_TOUCH = re.compile(
+    r"(\w+) (got|took|grabbed|picked up|left|discarded|dropped|put down) the (\w+)(?: there)?\."
+)
+_GIVE = re.compile(r"(\w+) (?:gave|handed|passed) the (\w+) to (\w+)\.")
+_LIE = re.compile(r"The (\w+) is (north|south|east|west) of the (\w+)\.")
+_DROPS = ("left", "discarded", "dropped", "put down")
+_OPPOSITE = {"north": "south", "south": "north", "east": "west", "west": "east"}
+
+
+def parse(fact: str) -> tuple[str, ...]:
+    """("move", who, where), ("grab" | "drop", who, what), ("give", who, what, to), ("lie", room, way, of)."""
+    if found := _MOVE.fullmatch(fact):
+        return ("move", found[1], found[2])
+    if found := _TOUCH.fullmatch(fact):
+        return ("drop" if found[2] in _DROPS else "grab", found[1], found[3])
+    if found := _GIVE.fullmatch(fact):
+        return ("give", found[1], found[2], found[3])
+    if found := _LIE.fullmatch(fact):
+        return ("lie", found[1], found[2], found[3])
+    raise AssertionError(f"not a sentence of any task: {fact}")
+
+
+def person_at(events: Sequence[tuple[str, ...]], who: str, now: int) -> tuple[str, int] | None:
+    """(place, fact) of a person's last move before fact `now`."""
+    moves = [i for i in range(now) if events[i][:2] == ("move", who)]
+    return (events[moves[-1]][2], moves[-1]) if moves else None
+
+
+def thing_at(events: Sequence[tuple[str, ...]], what: str, now: int) -> tuple[str, int, int] | None:
+    """(place, move, touch) of a thing, by who last had it in hand; None if that one's place is not told."""
+    touches = [i for i in range(now) if events[i][0] != "move" and events[i][2] == what]
+    if not touches:
+        return None
+    kind, who, *_ = last = events[touches[-1]]
+    if kind == "give":
+        who = last[3]
+    place = person_at(events, who, touches[-1] if kind == "drop" else now)
+    return (*place, touches[-1]) if place else None
+
+
+def _where_is_person(events: Sequence[tuple[str, ...]]) -> Answers:
+    found = {who: person_at(events, who, len(events)) for who in {event[1] for event in events}}
+    return {f"Where is {who}?": (at[0], (at[1],)) for who, at in found.items() if at}
+
+
+def _things(events: Sequence[tuple[str, ...]]) -> set[str]:
+    return {event[2] for event in events if event[0] != "move"}
+
+
+def _where_is_thing(events: Sequence[tuple[str, ...]]) -> Answers:
+    found = {what: thing_at(events, what, len(events)) for what in _things(events)}
+    return {
+        f"Where is the {what}?": (at[0], tuple(sorted(at[1:])))
+        for what, at in found.items()
+        if at is not None
+    }
+
+
+def _where_was_thing(events: Sequence[tuple[str, ...]]) -> Answers:
+    answers: Answers = {}
+    for what in _things(events):
+        stays: list[tuple[str, int, int]] = []
+        for now in range(1, len(events) + 1):
+            at = thing_at(events, what, now)
+            if at and (not stays or stays[-1][0] != at[0]):
+                stays.append(at)
+        if len(stays) > 1:
+            (place, move, _), (here, *needed) = stays[-2:]
+            answers[f"Where was the {what} before the {here}?"] = (place, tuple(sorted([move, *needed])))
+    return answers
+
+
+def _how_rooms_lie(events: Sequence[tuple[str, ...]]) -> Answers:
+    def slots(event: tuple[str, ...]) -> set[tuple[str, str]]:
+        _, room, way, other = event
+        return {(other, way), (room, _OPPOSITE[way])}
+
+    answers: Answers = {}
+    for i, event in enumerate(events):
+        if any(slots(event) & slots(e) or {event[1], event[3]} == {e[1], e[3]} for e in events[i + 1 :]):
+            continue  # a newer fact says otherwise
+        _, room, way, other = event
+        for a, side, b in ((room, way, other), (other, _OPPOSITE[way], room)):
+            answers[f"What is {side} of the {b}?"] = (a, (i,))
+            answers[f"What is the {a} {side} of?"] = (b, (i,))
+    return answers
+
+
+def _who_gave(events: Sequence[tuple[str, ...]]) -> Answers:
+    answers: Answers = {}
+    for i, event in enumerate(events):
+        if event[0] == "give":
+            _, who, what, to = event
+            answers |= {
+                f"What did {who} give to {to}?": (what, (i,)),
+                f"Who did {who} give the {what} to?": (to, (i,)),
+                f"Who gave the {what} to {to}?": (who, (i,)),
+                f"Who gave the {what}?": (who, (i,)),
+                f"Who received the {what}?": (to, (i,)),
+            }
+    return answers
+
+
+_TASKS: dict[str, Callable[[Sequence[tuple[str, ...]]], Answers]] = {
+    "qa1": _where_is_person,
+    "qa2": _where_is_thing,
+    "qa3": _where_was_thing,
+    "qa4": _how_rooms_lie,
+    "qa5": _who_gave,
+}
+
+
+def answers(task: str, facts: Sequence[str]) -> Answers:
+    """Every question of the task that `facts` answer, with its answer and support."""
+    return _TASKS[task]([parse(fact) for fact in facts])

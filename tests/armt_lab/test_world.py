@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from replay import answers, parse, person_at, thing_at
+
+from armt_lab import babi
+from armt_lab.world import OBJECTS, PEOPLE, PLACES, TASKS, Step, World, story
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+seeds = st.integers(0, 2**32)
+
+
+def published(data_folder: Path, task: str, part: str) -> list[list[Step]]:
+    (path,) = (data_folder / "babi" / part).glob(f"{task}_*.txt")
+    return babi.read(path)
+
+
+def text(step: Step) -> str:
+    return step.question.text if step.question else str(step.fact)
+
+
+@pytest.mark.parametrize("task", TASKS)
+@settings(max_examples=15, deadline=None)
+@given(seed=seeds)
+def test_the_world_asks_just_what_a_replay_of_its_sentences_can_answer_and_with_the_same_answers(
+    task: str, seed: int
+) -> None:
+    world = World(task, random.Random(seed))
+    facts: list[str] = []
+    for _ in range(40):
+        facts.append(world.fact())
+        asked = {q.text: (q.answer, q.support) for q in world.questions()}
+        assert asked == answers(task, facts)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_replay_agrees_with_every_published_answer_and_support(data_folder: Path, task: str) -> None:
+    for steps in published(data_folder, task, "test"):
+        facts: list[str] = []
+        for step in steps:
+            if step.fact is not None:
+                facts.append(step.fact)
+            if step.question is not None:
+                q = step.question
+                assert answers(task, facts)[q.text] == (q.answer, q.support)
+
+
+@pytest.mark.parametrize("task", TASKS)
+@settings(max_examples=20, deadline=None)
+@given(seed=seeds)
+def test_a_story_answers_its_questions_as_a_replay_does_and_ends_with_one(task: str, seed: int) -> None:
+    steps = story(task, random.Random(seed))
+    facts = [step.fact for step in steps if step.fact is not None]
+    told = 0
+    for step in steps:
+        if step.question is None:
+            told += 1
+        else:
+            q = step.question
+            assert answers(task, facts[:told])[q.text] == (q.answer, q.support)
+    assert steps[-1].question is not None
+    assert len(steps) - len(facts) == (1 if task == "qa4" else 5)
+
+
+@pytest.mark.parametrize("task", ["qa2", "qa3", "qa5"])
+@settings(max_examples=20, deadline=None)
+@given(seed=seeds)
+def test_nobody_takes_what_is_elsewhere_or_parts_with_what_another_holds(task: str, seed: int) -> None:
+    world = World(task, random.Random(seed))
+    events: list[tuple[str, ...]] = []
+    holder: dict[str, str | None] = {}
+    for now in range(150):
+        kind, who, what, *to = event = parse(world.fact())
+        before = person_at(events, who, now)
+        if kind == "move":
+            assert before is None or before[0] != what
+        elif kind == "grab":
+            assert holder.get(what) is None
+            there = thing_at(events, what, now)
+            assert before is None or there is None or before[0] == there[0]
+            holder[what] = who
+        else:
+            assert holder[what] == who
+            receiver = person_at(events, to[0], now) if to else None
+            assert before is None or receiver is None or before[0] == receiver[0]
+            holder[what] = to[0] if to else None
+        events.append(event)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_same_seed_tells_the_same_story_and_another_seed_another(task: str) -> None:
+    tell = [[World(task, rng).fact() for rng in [random.Random(seed)] * 9] for seed in (1, 1, 2)]
+    assert tell[0] == tell[1] != tell[2]
+    assert story(task, random.Random(3)) == story(task, random.Random(3))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_answer_is_a_word_of_the_closed_vocabulary(task: str) -> None:
+    world = World(task, random.Random(5))
+    known = {*PLACES, *OBJECTS, *PEOPLE[task]}
+    for _ in range(500):
+        world.fact()
+        assert {q.answer for q in world.questions()} <= known
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_its_words_are_the_published_words(data_folder: Path, task: str) -> None:
+    ours, theirs = Counter[str](), Counter[str]()
+    for counts, stories in (
+        (ours, [story(task, random.Random(seed)) for seed in range(600)]),
+        (theirs, published(data_folder, task, "train")),
+    ):
+        for step in (step for steps in stories for step in steps):
+            counts.update(re.findall(r"\w+", text(step)))
+    assert set(ours) == set(theirs)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_its_mix_of_acts_and_the_length_of_its_stories_are_near_the_published_ones(
+    data_folder: Path, task: str
+) -> None:
+    def shape(stories: list[list[Step]]) -> tuple[Counter[str], float]:
+        acts = Counter(parse(step.fact)[0] for steps in stories for step in steps if step.fact)
+        return acts, sum(map(len, stories)) / len(stories)
+
+    acts, length = shape([story(task, random.Random(seed)) for seed in range(1000)])
+    their_acts, their_length = shape(published(data_folder, task, "train"))
+    assert length == pytest.approx(their_length, rel=0.1)
+    assert set(acts) == set(their_acts)
+    for act in acts:
+        assert acts[act] / acts.total() == pytest.approx(their_acts[act] / their_acts.total(), abs=0.05)
+
+
+def test_age_counts_the_facts_told_since_the_oldest_support() -> None:
+    world = World("qa2", random.Random(1))
+    while not world.questions():
+        world.fact()
+    (question, *_) = world.questions()
+    age = world.age(question)
+    assert age == world.count - 1 - min(question.support)
+    world.fact()
+    assert world.age(question) == age + 1
+
+
+def test_a_long_story_keeps_few_questions_open() -> None:
+    world = World("qa5", random.Random(1))
+    for _ in range(5000):
+        world.fact()
+    pairs, things, people = 12, 3, 4
+    assert len(world.questions()) <= pairs + 2 * things * people + 2 * things
+
+
+def test_a_story_of_a_given_length_is_at_least_as_long() -> None:
+    assert len(story("qa1", random.Random(0), length=200)) >= 200
+
+
+def test_an_unknown_task_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ValueError, match=r"qa9.*qa1, qa2"):
+        World("qa9", random.Random(0))
+
+
+def test_a_step_is_never_both_or_neither() -> None:
+    with pytest.raises(ValueError, match="either"):
+        Step()
