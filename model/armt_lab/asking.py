@@ -1,4 +1,4 @@
-"""Questions as tensors: several a row, each seeing the text before it and itself, and how well they were answered."""
+"""Questions as tensors: several a row, each seeing the text before it and itself; and how they fared."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Asks:
 
 @dataclasses.dataclass(frozen=True)
 class Graded:
-    """Loss (mean over answer tokens) and, for each question that was asked, whether all of its answer was right."""
+    """Mean loss over answer tokens; for each question asked, whether it was answered exactly, and its age."""
 
     loss: Tensor
     right: Tensor
@@ -54,7 +54,7 @@ class Asker:
 
     def __init__(self, tokenizer: Tokenizer, device: torch.device) -> None:
         self._tokenizer, self._device = tokenizer, device
-        self._marks = [tokenizer.token_to_id(mark) for mark in (QUESTION, ANSWER, END)]
+        self._marks = [tokenizer.encode(mark).ids[0] for mark in (QUESTION, ANSWER, END)]
         self._encoded: dict[tuple[str, str], tuple[list[int], int]] = {}
         self._layouts: dict[tuple[int, int, int], Layout] = {}
 
@@ -94,9 +94,7 @@ class Asker:
             positions = torch.cat((torch.arange(prefix), prefix + within))
             sees = (owner[None, :] == owner[:, None]) | (owner[None, :] == -1)
             mask = sees & (positions[None, :] <= positions[:, None])
-            self._layouts[key] = Layout(
-                positions[None].to(self._device), mask[None, None].to(self._device)
-            )
+            self._layouts[key] = Layout(positions[None].to(self._device), mask[None, None].to(self._device))
         return self._layouts[key]
 
     def grade(self, model: ArmtModel, prefix: Tensor, state: MemoryState, asks: Asks) -> Graded:

@@ -1,21 +1,22 @@
-"""Endless streams of text with facts in it, cut into segments, and the questions that can be asked on the way."""
+"""Endless streams of text with facts in it, and the questions that can be asked on the way."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-import random
 from collections import deque
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from armt_lab.world import Question, World
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Callable
 
+    import numpy as np
+
     from armt_lab.recipe import Stage
+
 
 @dataclasses.dataclass(frozen=True)
 class Noise:

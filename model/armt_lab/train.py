@@ -1,10 +1,10 @@
 """Train a model by a recipe: `python -m armt_lab.train model/recipes/qa1.toml`.
 
-Rows are endless streams whose memories are carried, detached, from one optimizer step to the next, so that a
-question about a fact many segments old trains what today's noise is allowed to write. A run lives in a folder
-(`runs/NAME`): tokenizer.json, metrics.csv, last.pt (everything needed to go on at the very step). `last.pt` is
-a pickle, so go on only with runs of your own.
-"""
+Rows are endless streams whose memories are carried, detached, from one optimizer step to the next, so that
+Rows are endless streams whose memories are carried, detached, from one optimizer step to the next, so that
+a question about a fact many segments old trains what noise may write today. A run lives in a folder
+(`runs/NAME`): tokenizer.json, metrics.csv, last.pt (all that is needed to go on at the very step). `last.pt`
+is a pickle, so go on only with runs of your own.
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import dataclasses
 import random
 import time
 from collections import deque
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from armt_lab.streams import Asked
 
 WARMUP = 100
+BLANK = 0.25
 SAVE_SECONDS = 120.0
 LOG_STEPS = 20
 AGES = (0, 1, 4, 16, 64, 256, 1024)
@@ -130,11 +132,13 @@ class Trainer:
         """One optimizer step over every row; returns what was asked."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate()
-        with torch.autocast(self.device.type, dtype=amp_dtype(self.device), enabled=amp_dtype(self.device) != torch.float32):
+        with torch.autocast(
+            self.device.type, dtype=amp_dtype(self.device), enabled=amp_dtype(self.device) != torch.float32
+        ):
             graded = self._read_and_ask() if self.stage.memory else [self._ask_in_view()]
         loss = torch.stack([g.loss for g in graded]).mean()
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call] # torch leaves it so
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         if torch.isfinite(norm):
             self.optimizer.step()
@@ -179,6 +183,11 @@ class Trainer:
         )
 
     def _ask(self, prefix: torch.Tensor, state: MemoryState, ahead: int) -> Graded:
+        if self.streams[0].rng.random() < BLANK:  # texts often end in white space that no word took up
+            blank = self._encode(self.streams[0].rng.choice(" \n"))
+            prefix = torch.cat(
+                (prefix, torch.tensor([blank], device=self.device).expand(len(prefix), -1)), dim=1
+            )
         rows: list[list[Asked]] = []
         for stream in self.streams:
             known = stream.questions(ahead)
@@ -224,7 +233,7 @@ def by_age(graded: list[Graded], segment: int) -> dict[str, float | str]:
     ages = torch.cat([g.ages for g in graded]) / segment
     bounds = [*AGES, float("inf")]
     table: dict[str, float | str] = {}
-    for low, high in zip(bounds, bounds[1:], strict=False):
+    for low, high in pairwise(bounds):
         chosen = right[(ages >= low) & (ages < high)]
         table[f"age_{low}"] = round(chosen.mean().item(), 4) if len(chosen) else ""
     return table
@@ -240,7 +249,10 @@ def run(trainer: Trainer, seconds: float) -> bool:
         writer.writeheader()
     window: list[Graded] = []
     bar = Progress(
-        TextColumn("stage {task.fields[stage]}"), BarColumn(), TextColumn("{task.fields[note]}"), TimeElapsedColumn()
+        TextColumn("stage {task.fields[stage]}"),
+        BarColumn(),
+        TextColumn("{task.fields[note]}"),
+        TimeElapsedColumn(),
     )
     with log, bar:
         task = bar.add_task("", stage=trainer.index, note="", total=None)
@@ -280,10 +292,14 @@ def main() -> None:
     """Read the command line and train."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("recipe", type=Path)
-    parser.add_argument("--books", type=Path, help="folder of .txt files for background; built-in prose without")
+    parser.add_argument(
+        "--books", type=Path, help="folder of .txt files for background; built-in prose without"
+    )
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--minutes", type=float, default=600.0, help="stop after this long; run again to go on")
+    parser.add_argument(
+        "--minutes", type=float, default=600.0, help="stop after this long; run again to go on"
+    )
     options = parser.parse_args()
     chosen = recipe.load(options.recipe)
     trainer = Trainer(chosen, options.runs / chosen.name, options.books, torch.device(options.device))
