@@ -1,10 +1,10 @@
 """Train a model by a recipe: `python -m armt_lab.train model/recipes/qa1.toml`.
 
 Rows are endless streams whose memories are carried, detached, from one optimizer step to the next, so that
-Rows are endless streams whose memories are carried, detached, from one optimizer step to the next, so that
 a question about a fact many segments old trains what noise may write today. A run lives in a folder
 (`runs/NAME`): tokenizer.json, metrics.csv, last.pt (all that is needed to go on at the very step). `last.pt`
 is a pickle, so go on only with runs of your own.
+"""
 
 from __future__ import annotations
 
