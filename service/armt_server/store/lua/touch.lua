@@ -1,0 +1,4 @@
+local refusal = gone()
+if refusal then return refusal end
+renew()
+return {'ok'}
