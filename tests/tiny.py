@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from armt.checkpoint import Checkpoint
-
     from armt.config import WriteRule
 
 SPECIAL_TOKENS = ("<|question|>", "<|answer|>", "<|end|>")

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import StrictDataclassError
 from safetensors.torch import save_file
-from tokenizers import Tokenizer
 
 from armt import hardware, official, weights
 from armt.backbone import FINAL_NORM
@@ -125,18 +124,17 @@ def load(source: str, device: str = "auto", dtype: str = "auto") -> Checkpoint:
     for parameter in model.backbone.parameters():
         parameter.data = parameter.data.to(held_in)
     weights.fit(model, tensors)
-    tokenizer, text = _read_tokenizer(folder, model.backbone.vocab_size)
+    tokenizer, text = _read_tokenizer(folder / "tokenizer.json", model.backbone.vocab_size)
     fingerprint = weights.fingerprint(tensors, model.config.to_dict(), text)
     if foreign:
-        template = _official_template(model.config, tokenizer)
+        template = _official_template(model.config, text)
     elif settings.get("fingerprint") == fingerprint:
         template = PromptTemplate.from_dict(settings.get("prompt"))
     else:
         raise CheckpointError(
             f"{folder} is damaged: its weights, config or tokenizer are not those it was saved with"
         )
-    stream = None if tokenizer is None else StreamTokenizer(tokenizer)
-    return Checkpoint(model.to(place), stream, template, fingerprint, name)
+    return Checkpoint(model.to(place), tokenizer, template, fingerprint, name)
 
 
 def save(checkpoint: Checkpoint, folder: str | os.PathLike[str]) -> None:
@@ -206,27 +204,23 @@ def _build(settings: Mapping[str, Any], folder: Path) -> ArmtModel:
         raise CheckpointError(f"{folder / 'config.json'} describes no model that works: {error}") from error
 
 
-def _read_tokenizer(folder: Path, vocabulary: int) -> tuple[Tokenizer | None, str | None]:
-    path = folder / "tokenizer.json"
+def _read_tokenizer(path: Path, vocabulary: int) -> tuple[StreamTokenizer | None, str | None]:
+    """The tokenizer and the text of its file, which the fingerprint is made of."""
     if not path.is_file():
         return None, None
-    try:
-        text = path.read_text(encoding="utf-8")
-        tokenizer = Tokenizer.from_str(text)
-    except Exception as error:  # tokenizers raises nothing narrower
-        raise CheckpointError(f"{path} cannot be read as a tokenizer: {error}") from error
-    if tokenizer.get_vocab_size() > vocabulary:
+    tokenizer = StreamTokenizer.from_file(path)
+    if tokenizer.vocab_size > vocabulary:
         raise CheckpointError(
-            f"{path} has {tokenizer.get_vocab_size()} tokens but the model knows {vocabulary} ids"
+            f"{path} has {tokenizer.vocab_size} tokens but the model knows {vocabulary} ids"
         )
-    return tokenizer, text
+    return tokenizer, path.read_text(encoding="utf-8")
 
 
-def _official_template(config: ArmtConfig, tokenizer: Tokenizer | None) -> PromptTemplate:
+def _official_template(config: ArmtConfig, tokenizer: str | None) -> PromptTemplate:
     """Official models are asked in plain text and stop at their end token."""
+    added = json.loads(tokenizer).get("added_tokens", []) if tokenizer is not None else []
     end = config.backbone.get("eos_token_id")
-    token = tokenizer.id_to_token(end) if tokenizer is not None and isinstance(end, int) else None
-    return PromptTemplate(stop=() if token is None else (token,))
+    return PromptTemplate(stop=tuple(token["content"] for token in added if token["id"] == end))
 
 
 def _json_of(tokenizer: StreamTokenizer | None) -> str | None:

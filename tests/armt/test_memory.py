@@ -1,0 +1,193 @@
+"""The fast read and write against the slow ones, for every rule."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import tiny
+from armt import reference
+from armt.memory import AssociativeMemory, dpfp
+from armt.reference import LayerMemory
+
+if TYPE_CHECKING:
+    from armt.config import ArmtConfig
+
+RULES = [
+    {"write_rule": "sequential"},
+    {"write_rule": "official"},
+    {"write_rule": "official", "correction": False},
+    {"write_rule": "official", "use_denom": False},
+    {"write_rule": "paper"},
+    {"write_rule": "paper", "correction": False},
+    {"write_rule": "paper", "use_denom": False},
+]
+
+configs = st.builds(
+    lambda rule, d_model, d_mem, tokens: tiny.config(
+        hidden_size=d_model, d_mem=d_mem, num_mem_tokens=tokens, **rule
+    ),
+    st.sampled_from(RULES),
+    st.sampled_from([4, 12]),
+    st.integers(1, 6),
+    st.integers(1, 6),
+)
+ages = st.lists(st.integers(0, 3), min_size=1, max_size=4)
+seeds = st.integers(0, 2**31)
+
+
+def layer_of(config: ArmtConfig) -> AssociativeMemory:
+    layer = AssociativeMemory(config).requires_grad_(False)
+    for name, parameter in layer.named_parameters():
+        parameter.normal_(0.5 if name.endswith("bias") else 0.0, 0.3)
+    return layer
+
+
+def aged(config: ArmtConfig, layer: AssociativeMemory, segments: int) -> LayerMemory | None:
+    """A memory that has lived through so many segments; None if through none."""
+    memory = None
+    for _ in range(segments):
+        memory = reference.write(config, layer, memory, torch.randn(config.num_mem_tokens, config.d_model))
+    return memory
+
+
+def batched(config: ArmtConfig, memories: list[LayerMemory | None]) -> tuple[torch.Tensor, torch.Tensor]:
+    empty = LayerMemory(torch.zeros(config.d_key, config.d_model), torch.zeros(config.d_key))
+    rows = [memory or empty for memory in memories]
+    return torch.stack([row.W for row in rows]), torch.stack([row.z for row in rows])
+
+
+def assert_close(found: torch.Tensor, expected: torch.Tensor) -> None:
+    largest = max(1.0, float(expected.abs().max()))
+    torch.testing.assert_close(found, expected, rtol=0, atol=2e-4 * largest)
+
+
+@settings(deadline=None, max_examples=60)
+@given(configs, ages, st.integers(1, 5), seeds)
+def test_what_is_read_agrees_with_the_reference(
+    config: ArmtConfig, ages: list[int], n: int, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    layer = layer_of(config)
+    memories = [aged(config, layer, age) for age in ages]
+    x = torch.randn(len(ages), n, config.d_model)
+    W, z = batched(config, memories)
+
+    found = x + layer.read(x, W, z)
+
+    for row, memory in enumerate(memories):
+        assert_close(found[row], reference.read(config, layer, memory, x[row]))
+
+
+@settings(deadline=None, max_examples=60)
+@given(configs, ages, seeds)
+def test_what_is_written_agrees_with_the_reference_whatever_the_ages_of_the_rows(
+    config: ArmtConfig, ages: list[int], seed: int
+) -> None:
+    torch.manual_seed(seed)
+    layer = layer_of(config)
+    memories = [aged(config, layer, age) for age in ages]
+    m = torch.randn(len(ages), config.num_mem_tokens, config.d_model)
+
+    W, z = layer.write(m, *batched(config, memories), first=torch.tensor(ages) == 0)
+
+    for row, memory in enumerate(memories):
+        expected = reference.write(config, layer, memory, m[row])
+        assert_close(W[row], expected.W)
+        assert_close(z[row], expected.z)
+
+
+def test_the_feature_map_multiplies_every_entry_by_its_three_neighbours() -> None:
+    x = torch.tensor([2.0, -3.0])
+    u = [2.0, 0.0, 0.0, 3.0]
+    expected = [u[i] * u[i - shift] for shift in (1, 2, 3) for i in range(4)]
+
+    assert dpfp(x).tolist() == expected
+    assert reference.phi(x, normalise=False).tolist() == expected
+    torch.testing.assert_close(reference.phi(x, normalise=True).norm(), torch.tensor(1.0))
+
+
+def test_an_empty_memory_adds_nothing_to_the_stream() -> None:
+    for rule in RULES:
+        config = tiny.config(**rule)
+        W, z = batched(config, [None, None])
+        assert not layer_of(config).read(torch.randn(2, 5, config.d_model), W, z).any()
+
+
+def test_the_closed_form_of_the_sequential_rule_is_the_delta_rule_token_by_token() -> None:
+    torch.manual_seed(0)
+    config = tiny.config(num_mem_tokens=6)
+    layer = layer_of(config)
+    W, z = torch.randn(1, config.d_key, config.d_model), torch.zeros(1, config.d_key)
+    m = torch.randn(1, 6, config.d_model)
+
+    found, _ = layer.write(m, W, z, first=torch.tensor([False]))
+
+    expected = W[0]
+    for token in m[0]:
+        k = torch.nn.functional.normalize(dpfp(layer.W_mk(token)), dim=-1)
+        expected = expected + torch.sigmoid(layer.W_mb(token)) * torch.outer(
+            k, layer.W_mv(token) - k @ expected
+        )
+    torch.testing.assert_close(found[0], expected, rtol=0, atol=1e-5)
+
+
+def test_like_keys_make_the_official_sum_overshoot_and_the_sequential_rule_does_not() -> None:
+    torch.manual_seed(0)
+    norms = {}
+    for rule in ("sequential", "official"):
+        config = tiny.config(write_rule=rule, use_denom=False, correction=False, num_mem_tokens=8)
+        layer = layer_of(config)
+        layer.W_mb.bias.fill_(2.0)
+        W, z = batched(config, [None])
+        m = torch.randn(1, 1, config.d_model).expand(1, 8, -1)
+        for _ in range(20):
+            W, z = layer.write(m, W, z, first=torch.tensor([False]))
+        norms[rule] = float(W.norm())
+
+    assert norms["sequential"] < 10
+    assert norms["official"] > 1e6
+
+
+def test_neither_reading_nor_writing_changes_the_memory_it_was_given() -> None:
+    for rule in RULES:
+        config = tiny.config(**rule)
+        layer = layer_of(config)
+        W, z = batched(config, [aged(config, layer, 2)])
+        W_before, z_before = W.clone(), z.clone()
+
+        layer.read(torch.randn(1, 4, config.d_model), W, z)
+        layer.write(torch.randn(1, 3, config.d_model), W, z, first=torch.tensor([False]))
+
+        assert torch.equal(W, W_before)
+        assert torch.equal(z, z_before)
+
+
+def test_the_arithmetic_stays_float32_under_autocast_and_with_bfloat16_streams() -> None:
+    config = tiny.config(write_rule="official")
+    layer = layer_of(config)
+    W, z = batched(config, [aged(config, layer, 2)])
+    x = torch.randn(1, 3, config.d_model).bfloat16()
+    expected = layer.write(x.float(), W, z, first=torch.tensor([False]))
+
+    with torch.autocast("cpu", torch.bfloat16):
+        found = layer.write(x, W, z, first=torch.tensor([False]))
+        read = layer.read(x, W, z)
+
+    assert read.dtype == torch.bfloat16
+    assert torch.equal(found[0], expected[0])
+    assert torch.equal(found[1], expected[1])
+
+
+def test_no_gradient_goes_through_the_share_of_a_key_that_is_new() -> None:
+    config = tiny.config(write_rule="official")
+    layer = layer_of(config)
+    W, z = batched(config, [aged(config, layer, 2)])
+    z.requires_grad_()
+
+    layer.write(torch.randn(1, 3, config.d_model), W, z, first=torch.tensor([False]))[1].sum().backward()
+
+    assert torch.equal(z.grad, torch.ones_like(z))

@@ -1,0 +1,182 @@
+"""The model against the oracle: every architecture and option, batched, chunked and cached."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from transformers import DynamicCache
+
+import tiny
+from armt import reference
+from armt.config import ArmtConfig
+from armt.errors import ConfigError, PositionError
+from armt.model import ArmtModel
+from armt.state import MemoryState
+
+VARIANTS = [
+    *[{"arch": arch} for arch in tiny.BACKBONES],
+    *[{"arch": arch, "write_rule": "official"} for arch in tiny.BACKBONES],
+    {"write_rule": "official", "use_denom": False},
+    {"write_rule": "official", "correction": False},
+    {"write_rule": "official", "wrap_layers": (True, False)},
+    {"arch": "gpt2", "write_rule": "official", "wrap_layers": (False, True)},
+    {"arch": "gpt2", "write_rule": "paper", "wrap_pos": True},
+    {"arch": "gpt2", "write_rule": "paper"},
+    {"arch": "gpt2", "write_rule": "paper", "correction": False, "wrap_pos": True},
+    {"arch": "neox", "write_rule": "paper"},
+    {"wrap_layers": (False, True)},
+    {"num_mem_tokens": 1},
+]
+FEW = [{}, {"write_rule": "official"}, {"arch": "gpt2", "write_rule": "official"}, {"arch": "neox"}]
+
+
+def name(options: dict[str, object]) -> str:
+    return "-".join(str(value) for value in options.values()) or "llama"
+
+
+def random_ids(batch: int, n: int) -> torch.Tensor:
+    return torch.randint(tiny.VOCABULARY, (batch, n), generator=torch.Generator().manual_seed(n))
+
+
+@torch.no_grad()
+def read(model: ArmtModel, ids: torch.Tensor, state: MemoryState) -> MemoryState:
+    for segment in ids.split(model.config.segment_size, dim=1):
+        state = model.absorb(segment, state)
+    return state
+
+
+def stacked(model: ArmtModel, memories: reference.Memories) -> tuple[torch.Tensor, torch.Tensor]:
+    rows = [memories[layer] for layer in model.config.memory_layers]
+    return torch.stack([row.W for row in rows]), torch.stack([row.z for row in rows])
+
+
+def assert_same(found: MemoryState, expected: MemoryState) -> None:
+    largest = max(1.0, float(expected.W.abs().max()))
+    torch.testing.assert_close(found.W, expected.W, rtol=0, atol=1e-4 * largest)
+    torch.testing.assert_close(found.z, expected.z, rtol=0, atol=1e-4 * largest)
+    assert torch.equal(found.segments, expected.segments)
+
+
+@pytest.mark.parametrize("options", VARIANTS, ids=name)
+def test_logits_and_memories_of_a_whole_text_agree_with_the_reference(options: dict[str, Any]) -> None:
+    model = tiny.model(**options)
+    ids = random_ids(1, 37)
+    expected, history = reference.document(model, ids[0].tolist())
+
+    state, logits = model.empty_state(), []
+    with torch.no_grad():
+        for segment, memories in zip(ids.split(8, dim=1), history, strict=True):
+            found, state = model.forward_segment(segment, state)
+            logits.append(found[0])
+            W, z = stacked(model, memories)
+            assert_same(state, MemoryState(W[:, None], z[:, None], state.segments))
+
+    torch.testing.assert_close(torch.cat(logits), expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("options", FEW, ids=name)
+def test_a_row_in_a_batch_of_other_ages_is_as_it_would_be_alone(options: dict[str, Any]) -> None:
+    model = tiny.model(**options)
+    ages = [0, 3, 1, 0]
+    states = [
+        read(model, random_ids(1, 8 * age), model.empty_state()) if age else model.empty_state()
+        for age in ages
+    ]
+    ids = random_ids(4, 8)
+
+    with torch.no_grad():
+        together = model.absorb(ids, MemoryState.cat(states))
+        logits = model.forward_segment(ids, MemoryState.cat(states))[0]
+        for row, state in enumerate(states):
+            assert_same(together.row(row), model.absorb(ids[row : row + 1], state))
+            alone = model.forward_segment(ids[row : row + 1], state)[0]
+            torch.testing.assert_close(logits[row], alone[0], rtol=0, atol=1e-4)
+
+
+def test_absorbing_gives_the_memory_of_the_forward_pass_without_touching_the_head() -> None:
+    model = tiny.model()
+    calls = []
+    model.backbone.hf.get_output_embeddings().register_forward_hook(lambda *_: calls.append(1))
+    ids = random_ids(2, 8)
+
+    with torch.no_grad():
+        absorbed = model.absorb(ids, model.empty_state(2))
+        assert not calls
+        _, forwarded = model.forward_segment(ids, model.empty_state(2))
+
+    assert calls
+    assert torch.equal(absorbed.W, forwarded.W)
+    assert absorbed.segments.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("options", FEW, ids=name)
+def test_the_memory_given_is_left_as_it_was(options: dict[str, Any]) -> None:
+    model = tiny.model(**options)
+    state = read(model, random_ids(2, 16), model.empty_state(2))
+    before = state.rows(slice(None))
+
+    read(model, random_ids(2, 8), state)
+
+    assert torch.equal(state.W, before.W)
+    assert torch.equal(state.z, before.z)
+    assert torch.equal(state.segments, before.segments)
+
+
+@pytest.mark.parametrize("options", FEW, ids=name)
+def test_tokens_run_one_by_one_in_a_cache_are_as_in_the_whole_segment(options: dict[str, Any]) -> None:
+    model = tiny.model(**options)
+    state = read(model, random_ids(1, 16), model.empty_state())
+    ids = random_ids(1, 8)
+    cache = DynamicCache()
+
+    with torch.no_grad():
+        whole = model.forward_segment(ids, state)[0]
+        parts = [model.hidden(ids[:, :3], state, cache=cache)]
+        parts += [model.hidden(ids[:, i : i + 1], state, cache=cache, start=i) for i in range(3, 8)]
+        found = model.backbone.head(torch.cat(parts, dim=1))
+
+    torch.testing.assert_close(found, whole, rtol=0, atol=1e-4)
+
+
+def test_what_was_read_first_still_moves_the_logits_many_segments_later() -> None:
+    model = tiny.model()
+    ids = random_ids(1, 64)
+    other = ids.clone()
+    other[:, :8] = (other[:, :8] + 1) % tiny.VOCABULARY
+
+    with torch.no_grad():
+        last = random_ids(1, 8)
+        here = model.forward_segment(last, read(model, ids, model.empty_state()))[0]
+        there = model.forward_segment(last, read(model, other, model.empty_state()))[0]
+
+    assert float((here - there).abs().max()) > 1e-2
+
+
+def test_gradients_reach_every_parameter_through_two_segments() -> None:
+    model = tiny.model()
+    state = model.empty_state(2)
+    state = model.forward_segment(random_ids(2, 8), state)[1]
+    model.forward_segment(random_ids(2, 8), state)[0].square().mean().backward()
+
+    assert [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+def test_numbered_on_positions_end_with_an_error_that_says_how_much_fits() -> None:
+    model = tiny.model("gpt2", "official", n_positions=33)
+    state = read(model, random_ids(1, 24), model.empty_state())
+
+    with torch.no_grad(), pytest.raises(PositionError, match="at most 3 segments of 8 tokens"):
+        model.absorb(random_ids(1, 8), state)
+
+
+def test_an_unknown_architecture_is_refused_by_name_with_the_known_ones() -> None:
+    config = ArmtConfig(
+        backbone={"model_type": "bloom", "hidden_size": 32, "n_layer": 2, "vocab_size": 99},
+        segment_size=8,
+        num_mem_tokens=2,
+        d_mem=4,
+    )
+    with pytest.raises(ConfigError, match=r"'bloom'.*gpt2.*gpt_neox.*llama.*mistral.*qwen2.*qwen3"):
+        ArmtModel(config)
