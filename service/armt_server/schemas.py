@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from armt_server.settings import MAX_TTL_SECONDS
 
@@ -16,9 +16,20 @@ SESSION_ID: Final = r"ses_[A-Za-z0-9_-]{24}"
 MAX_QUESTION_CHARS: Final = 1_000_000  # before tokens are counted; the settings' limit in tokens is tighter
 MAX_OFFSET: Final = 2**63 - 1
 
+
+def _whole(text: str) -> str:
+    # JSON can spell half a surrogate pair, which is no character: UTF-8 and tokenizers have no place for it.
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"half a surrogate pair at character {error.start}: send whole characters") from None
+    return text
+
+
+Text = Annotated[str, AfterValidator(_whole)]
 Ttl = Annotated[int, Field(ge=1, le=MAX_TTL_SECONDS, description="Seconds of disuse until it expires.")]
 Metadata = Annotated[
-    dict[Annotated[str, Field(min_length=1, max_length=64)], Annotated[str, Field(max_length=512)]],
+    dict[Annotated[Text, Field(min_length=1, max_length=64)], Annotated[Text, Field(max_length=512)]],
     Field(max_length=16, description="Notes of your own: up to 16 names (64 characters) with texts (512)."),
 ]
 
@@ -38,11 +49,11 @@ class CreateSession(_Request):
         json_schema_extra={"examples": [{"ttl_seconds": 86400, "metadata": {"title": "Emma"}}]}
     )
 
-    model: Annotated[str, Field(min_length=1, max_length=512)] | None = Field(
-        None, description="One of GET /v1/models; left out, the server's own."
+    model: Annotated[Text, Field(min_length=1, max_length=512)] | None = Field(
+        default=None, description="One of GET /v1/models; left out, the server's own."
     )
     ttl_seconds: Ttl | None = Field(
-        None, description="Null: lives until it is deleted. Left out: the server's default."
+        default=None, description="Null: lives until it is deleted. Left out: the server's default."
     )
     metadata: Metadata = Field(default_factory=dict)
     keep_source: bool = Field(
@@ -57,7 +68,9 @@ class UpdateSession(_Request):
         json_schema_extra={"examples": [{"ttl_seconds": None, "metadata": {"title": "Emma"}}]}
     )
 
-    ttl_seconds: Ttl | None = Field(None, description="Counted from now; null: lives until it is deleted.")
+    ttl_seconds: Ttl | None = Field(
+        default=None, description="Counted from now; null: lives until it is deleted."
+    )
     metadata: Metadata = Field(default_factory=dict, description="Replaces all of it.")
 
 
@@ -68,9 +81,9 @@ class AppendText(_Request):
         json_schema_extra={"examples": [{"text": "Mary went to the kitchen. ", "offset": 0}]}
     )
 
-    text: str
+    text: Text
     offset: Annotated[int, Field(ge=0, le=MAX_OFFSET)] | None = Field(
-        None,
+        default=None,
         description="Bytes the session must hold before; left out: wherever it ends (a retry may repeat).",
     )
 
@@ -82,18 +95,20 @@ class AskQuestion(_Request):
         json_schema_extra={"examples": [{"question": "Where is Mary?", "max_tokens": 16, "stream": False}]}
     )
 
-    question: Annotated[str, Field(min_length=1, max_length=MAX_QUESTION_CHARS)]
+    question: Annotated[Text, Field(min_length=1, max_length=MAX_QUESTION_CHARS)]
     max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
-        None,
+        default=None,
         description="At most `max_answer_tokens` of GET /v1/limits; left out: 64, or that if it is less.",
     )
-    temperature: Annotated[float, Field(ge=0, le=2)] = Field(0.0, description="0 takes the likeliest token.")
+    temperature: Annotated[float, Field(ge=0, le=2)] = Field(
+        default=0.0, description="0 takes the likeliest token."
+    )
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    stop: list[Annotated[str, Field(min_length=1, max_length=256)]] = Field(
+    stop: list[Annotated[Text, Field(min_length=1, max_length=256)]] = Field(
         default_factory=list, max_length=8, description="Texts that end the answer; they are not part of it."
     )
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = Field(
-        None, description="The same seed gives the same answer."
+        default=None, description="The same seed gives the same answer."
     )
     stream: bool = Field(default=False, description="Answer as server-sent events.")
 
