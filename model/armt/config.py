@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from armt.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 NU = 3
 """Order of the DPFP feature map: phi has 2 * NU * d_mem entries."""
@@ -58,7 +60,28 @@ class ArmtConfig:
             raise ConfigError("the backbone's config has no model_type")
         if self.wrap_layers is not None and len(self.wrap_layers) != self.num_layers:
             raise ConfigError(
-                f"wrap_layers has {len(self.wrap_layers)} entries but the backbone has {self.num_layers} layers"
+                f"wrap_layers has {len(self.wrap_layers)} entries but there are {self.num_layers} layers"
+            )
+        if not self.memory_layers:
+            raise ConfigError("wrap_layers gives no layer a memory")
+        self._check_positions()
+
+    def _check_positions(self) -> None:
+        """Refuse a segment that the backbone cannot see whole."""
+        kind = self.backbone["model_type"]
+        if self.wrap_pos and kind != "gpt2":
+            raise ConfigError(f"wrap_pos is for gpt2, which has a table of positions, not for {kind}")
+        length = self.segment_size + self.num_mem_tokens
+        if kind == "gpt2":
+            available = self._backbone_size("n_positions")
+            needed = self.segment_size if self.wrap_pos else length
+            if needed > available:
+                raise ConfigError(f"a segment takes {needed} positions but the backbone has {available}")
+        slides = kind == "mistral" or self.backbone.get("use_sliding_window", False)
+        window = self.backbone.get("sliding_window") if slides else None
+        if window is not None and window < length:
+            raise ConfigError(
+                f"a segment takes {length} tokens but the backbone's attention slides over {window} of them"
             )
 
     def _backbone_size(self, *names: str) -> int:

@@ -71,11 +71,6 @@ def config(settings: Mapping[str, Any]) -> ArmtConfig:
         )
     check_known(base["model_type"])
     paper = _is_paper(settings)
-    wrap_pos = paper and bool(settings.get("wrap_pos", False))
-    if wrap_pos and base["model_type"] != "gpt2":
-        raise CheckpointError(
-            f"wrap_pos is for gpt2, which has a table of positions, not {base['model_type']}"
-        )
     backbone = {name: value for name, value in base.items() if name not in _NOISE}
     if base["model_type"] == "gpt2":
         backbone.setdefault("n_positions", 1024)
@@ -87,7 +82,7 @@ def config(settings: Mapping[str, Any]) -> ArmtConfig:
             "use_denom": bool(settings.get("use_denom", True)),
             "correction": bool(settings.get("correction", True)),
             "wrap_layers": settings.get("wrap_layers"),
-            "wrap_pos": wrap_pos,
+            "wrap_pos": paper and bool(settings.get("wrap_pos", False)),
         }
     )
 

@@ -1,0 +1,64 @@
+"""The shape of a model: what cannot work is refused before anything is built."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+import tiny
+from armt.config import ArmtConfig
+from armt.errors import ConfigError
+
+
+@pytest.mark.parametrize("arch", tiny.BACKBONES)
+def test_a_config_comes_back_from_its_plain_json(arch: str) -> None:
+    config = tiny.config(arch, "official", wrap_layers=(True, False))
+    assert ArmtConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_sizes_follow_from_the_options() -> None:
+    config = tiny.config("gpt2", d_mem=5, wrap_layers=(False, True))
+    assert (config.d_model, config.num_layers, config.d_key, config.memory_layers) == (32, 2, 30, (1,))
+
+
+def test_an_option_that_is_not_known_is_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match="unknown model options: segment_sise"):
+        ArmtConfig.from_dict(tiny.config().to_dict() | {"segment_sise": 8})
+
+
+@pytest.mark.parametrize(
+    ("arch", "options", "words"),
+    [
+        ("llama", {"segment_size": 0}, "segment_size must be a positive whole number, not 0"),
+        ("llama", {"d_mem": True}, "d_mem must be a positive whole number"),
+        ("llama", {"num_mem_tokens": 1.0}, "num_mem_tokens must be a positive whole number"),
+        ("llama", {"write_rule": "other"}, "'other' is not one of official, paper, sequential"),
+        ("llama", {"use_denom": True}, "sequential write rule has no denominator"),
+        ("llama", {"wrap_layers": (True,)}, "wrap_layers has 1 entries but there are 2 layers"),
+        ("llama", {"wrap_layers": (False, False)}, "gives no layer a memory"),
+        ("llama", {"wrap_pos": True, "write_rule": "paper"}, "wrap_pos is for gpt2"),
+        ("gpt2", {"n_positions": 10}, "takes 11 positions but the backbone has 10"),
+        ("gpt2", {"n_positions": 7, "wrap_pos": True, "write_rule": "paper"}, "takes 8 positions"),
+        ("mistral", {"sliding_window": 10}, "slides over 10 of them"),
+        ("qwen2", {"sliding_window": 10, "use_sliding_window": True}, "slides over 10 of them"),
+    ],
+)
+def test_an_option_that_cannot_work_is_refused_with_the_reason(
+    arch: str, options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ConfigError, match=words):
+        tiny.config(arch, **options)
+
+
+def test_a_window_that_a_backbone_does_not_use_is_no_hindrance() -> None:
+    tiny.config("qwen2", sliding_window=10, use_sliding_window=False)
+    tiny.config("mistral", sliding_window=11)
+
+
+def test_a_backbone_without_its_sizes_is_refused() -> None:
+    with pytest.raises(ConfigError, match="no model_type"):
+        ArmtConfig(backbone={}, segment_size=8, num_mem_tokens=2, d_mem=4)
+    with pytest.raises(ConfigError, match="none of num_hidden_layers, n_layer"):
+        ArmtConfig(backbone={"model_type": "llama"}, segment_size=8, num_mem_tokens=2, d_mem=4)
