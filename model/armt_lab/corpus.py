@@ -23,21 +23,21 @@ TASKS = ("qa1", "qa2", "qa3", "qa4", "qa5")
 
 
 def spaced_sentences(folder: Path | None, seed: int = 0) -> list[str]:
-    """Background sentences, each with the one white space character that stands before it.
+    """Background sentences, each with the white space that stands before it in the text.
 
     Args:
         folder: a folder of books, or None for 50,000 sentences of built-in prose.
         seed: of the built-in prose.
     """
     if folder is None:
-        return [" " + s.strip() for s in islice(prose.sentences(random.Random(seed)), 50_000)]
-    spaced = []
-    for book in books.load(folder):
-        before = "\n"
-        for sentence in books.sentences(book.text):
-            if text := sentence.strip():
-                spaced.append(before + text)
-                before = "\n" if "\n" in sentence[len(sentence.rstrip()) :] else " "
+        sentences = list(islice(prose.sentences(random.Random(seed)), 50_000))
+    else:
+        sentences = [s for book in books.load(folder) for s in books.sentences(book.text)]
+    spaced, before = [], " "
+    for sentence in sentences:
+        text = sentence.rstrip()
+        spaced.append(before + text)
+        before = sentence[len(text) :] or "\n\n"  # a book ends without white space
     return spaced
 
 

@@ -1,296 +1,110 @@
-"""Train a model by a recipe: `python -m armt_lab.train model/recipes/qa1.toml`.
+"""Train a model by a recipe: `python -m armt_lab.train model/recipes/qa1.toml --books DIR`.
 
-Rows are endless streams whose memories are carried, detached, from one optimizer step to the next, so that
-a question about a fact many segments old trains what noise may write today. A run lives in a folder
-(`runs/NAME`): tokenizer.json, metrics.csv, last.pt (all that is needed to go on at the very step). `last.pt`
-is a pickle, so go on only with runs of your own.
+Stop it at any time and run it again: it goes on at the very step. A run lives in a folder (`runs/NAME`):
+tokenizer.json, metrics.csv, last.pt. `last.pt` is a pickle, so go on only with runs of your own.
 """
 
 from __future__ import annotations
 
 import argparse
 import csv
-import dataclasses
-import random
 import time
-from collections import deque
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from tokenizers import Tokenizer
 
-from armt.model import ArmtModel
-from armt.state import MemoryState
-from armt_lab import corpus, recipe
-from armt_lab.asking import Asker, Graded
-from armt_lab.streams import Noise, Source, Stream
+from armt import checkpoint
+from armt.text import StreamTokenizer
+from armt_lab import recipe
+from armt_lab.corpus import ANSWER, END, QUESTION
+from armt_lab.trainer import Trainer
 
 if TYPE_CHECKING:
-    from armt_lab.recipe import Recipe, Stage
-    from armt_lab.streams import Asked
+    from armt_lab.asking import Graded
 
-WARMUP = 100
-BLANK = 0.25
 SAVE_SECONDS = 120.0
 LOG_STEPS = 20
 AGES = (0, 1, 4, 16, 64, 256, 1024)
 """Lower bounds, in segments, of the ages by which accuracy is told."""
 
 
-def initialise(model: ArmtModel, seed: int) -> None:
-    """Draw weights by width: std d^-0.5, so that attention is not flat at small widths.
-
-    The value projection starts at half of that, the write gate at sigmoid(-2).
-    """
-    generator = torch.Generator().manual_seed(seed)
-    std = model.config.d_model**-0.5
-    for name, parameter in model.named_parameters():
-        if parameter.dim() > 1:
-            scale = 0.5 * std if "W_mv" in name else std
-            parameter.data.normal_(0, scale, generator=generator)
-        elif name.endswith("W_mb.bias"):
-            parameter.data.fill_(-2.0)
-
-
-def amp_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where it is multiplied natively, else float32."""
-    native = device.type == "cuda" or torch.cpu._is_amx_tile_supported()  # noqa: SLF001 - has no public name
-    return torch.bfloat16 if native else torch.float32
-
-
-class Trainer:
-    """A run: model, optimizer, streams and their memories, and where in the recipe it is."""
-
-    def __init__(self, recipe: Recipe, folder: Path, books: Path | None, device: torch.device) -> None:
-        self.recipe, self.folder, self.device = recipe, folder, device
-        folder.mkdir(parents=True, exist_ok=True)
-        self.tokenizer, noise = self._text(books)
-        self._encoded: dict[str, tuple[int, ...]] = {}
-        self.source = Source(recipe.task, noise, self._encode)
-        self.model = ArmtModel(recipe.size.config(recipe.stages[0].segment)).to(device)
-        initialise(self.model, recipe.seed)
-        self.asker = Asker(self.tokenizer, device)
-        matrices = [p for p in self.model.parameters() if p.dim() > 1]
-        others = [p for p in self.model.parameters() if p.dim() <= 1]
-        groups: list[dict[str, Any]] = [
-            {"params": matrices, "weight_decay": 0.01},
-            {"params": others, "weight_decay": 0.0},
-        ]
-        self.optimizer = torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98))
-        self.step = 0
-        self.tokens = 0
-        self.enter(0)
-
-    def _text(self, books: Path | None) -> tuple[Tokenizer, Noise]:
-        path = self.folder / "tokenizer.json"
-        sentences = corpus.spaced_sentences(books)
-        if not path.exists():
-            corpus.train_tokenizer(sentences, self.recipe.size.vocab).save(str(path))
-        tokenizer = Tokenizer.from_file(str(path))
-        return tokenizer, corpus.encode_noise(tokenizer, sentences, self.folder.parent / "cache")
-
-    def _encode(self, text: str) -> tuple[int, ...]:
-        if text not in self._encoded:
-            self._encoded[text] = tuple(self.tokenizer.encode(text, add_special_tokens=False).ids)
-        return self._encoded[text]
-
-    def enter(self, index: int) -> None:
-        """Begin a stage: its segment size, fresh streams, empty memories."""
-        self.index, self.stage_step = index, 0
-        stage = self.stage
-        self.model.config = dataclasses.replace(self.model.config, segment_size=stage.segment)
-        self.streams = [self._stream(i) for i in range(stage.rows)]
-        self.state = self.model.empty_state(stage.rows)
-        self.recent: deque[float] = deque(maxlen=50)
-
-    def _stream(self, row: int) -> Stream:
-        rng = random.Random(f"{self.recipe.seed}/{self.step}/{row}")
-        return Stream(self.source, self.stage, rng)
-
-    @property
-    def stage(self) -> Stage:
-        """The stage the run is in."""
-        return self.recipe.stages[self.index]
-
-    @property
-    def accuracy(self) -> float:
-        """Mean over the last steps of the share of questions answered exactly."""
-        return sum(self.recent) / max(1, len(self.recent))
-
-    def learning_rate(self) -> float:
-        """Warmed up at the start of each stage; falls to nothing at the end of the last one."""
-        stage = self.stage
-        rate = stage.lr * min(1.0, (self.stage_step + 1) / WARMUP)
-        if self.index == len(self.recipe.stages) - 1:
-            rate *= min(1.0, (stage.max_steps - self.stage_step) / self.recipe.final_decay)
-        return rate
-
-    def train_step(self) -> list[Graded]:
-        """One optimizer step over every row; returns what was asked."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate()
-        with torch.autocast(
-            self.device.type, dtype=amp_dtype(self.device), enabled=amp_dtype(self.device) != torch.float32
-        ):
-            graded = self._read_and_ask() if self.stage.memory else [self._ask_in_view()]
-        loss = torch.stack([g.loss for g in graded]).mean()
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call] # torch leaves it so
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
-        if torch.isfinite(norm):
-            self.optimizer.step()
-        right = torch.cat([g.right for g in graded])
-        self.recent.append(right.float().mean().item())
-        self.step += 1
-        self.stage_step += 1
-        self.tokens += self.stage.rows * self.stage.segments * self.stage.segment
-        return graded
-
-    def _ask_in_view(self) -> Graded:
-        size = self.stage.segment
-        for stream in self.streams:
-            stream.start_story()
-        ids = torch.tensor([s.peek(size) for s in self.streams], device=self.device)
-        return self._ask(ids, self.model.empty_state(len(self.streams)), ahead=size)
-
-    def _read_and_ask(self) -> list[Graded]:
-        stage, size = self.stage, self.stage.segment
-        state = self._restart_some()
-        ids = torch.tensor([s.peek((stage.segments + 1) * size) for s in self.streams], device=self.device)
-        graded = []
-        for k in range(1, stage.segments + 1):
-            state = self.model.absorb(ids[:, (k - 1) * size : k * size], state)
-            looks = random.Random(self.step * 1000 + k)
-            extra = looks.randrange(1, size) if looks.random() < stage.lookahead else 0
-            graded.append(self._ask(ids[:, k * size : k * size + extra], state, ahead=k * size + extra))
-        self.state = state.detach()
-        for stream in self.streams:
-            stream.advance(stage.segments * size)
-        return [g for g in graded if len(g.right)]
-
-    def _restart_some(self) -> MemoryState:
-        keep = torch.ones(len(self.streams), device=self.device)
-        for i, stream in enumerate(self.streams):
-            if stream.rng.random() < self.stage.segments / self.stage.story:
-                stream.start_story()
-                keep[i] = 0
-        state = self.state
-        return MemoryState(
-            state.W * keep[None, :, None, None], state.z * keep[None, :, None], state.segments * keep.long()
-        )
-
-    def _ask(self, prefix: torch.Tensor, state: MemoryState, ahead: int) -> Graded:
-        if self.streams[0].rng.random() < BLANK:  # texts often end in white space that no word took up
-            blank = self._encode(self.streams[0].rng.choice(" \n"))
-            prefix = torch.cat(
-                (prefix, torch.tensor([blank], device=self.device).expand(len(prefix), -1)), dim=1
-            )
-        rows: list[list[Asked]] = []
-        for stream in self.streams:
-            known = stream.questions(ahead)
-            rows.append(stream.rng.sample(known, min(len(known), self.recipe.questions)))
-        return self.asker.grade(self.model, prefix, state, self.asker.asks(rows, self.recipe.questions))
-
-    def finished(self) -> bool:
-        """Whether the stage is over, by accuracy or by steps."""
-        stage = self.stage
-        good = self.stage_step >= max(stage.min_steps, WARMUP) and self.accuracy >= stage.until
-        last = self.index == len(self.recipe.stages) - 1
-        return self.stage_step >= stage.max_steps or (good and not last)
-
-    def save(self) -> None:
-        """Write last.pt whole or not at all."""
-        values = {name: getattr(self, name) for name in _PROGRESS}
-        values |= {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
-        torch.save(values, self.folder / "last.tmp")
-        (self.folder / "last.tmp").rename(self.folder / "last.pt")
-
-    def resume(self) -> bool:
-        """Go on from last.pt, if there is one, at the very step."""
-        path = self.folder / "last.pt"
-        if not path.exists():
-            return False
-        values = torch.load(path, map_location=self.device, weights_only=False)
-        self.enter(values["index"])
-        self.model.load_state_dict(values["model"])
-        self.optimizer.load_state_dict(values["optimizer"])
-        for name in _PROGRESS:
-            setattr(self, name, values[name])
-        for stream in self.streams:
-            stream.source, stream.stage = self.source, self.stage
-        return True
-
-
-_PROGRESS = ("index", "stage_step", "step", "tokens", "state", "recent", "streams")
-
-
 def by_age(graded: list[Graded], segment: int) -> dict[str, float | str]:
     """Share of right answers for each bucket of `AGES`; empty where nothing was asked."""
     right = torch.cat([g.right for g in graded]).float()
     ages = torch.cat([g.ages for g in graded]) / segment
-    bounds = [*AGES, float("inf")]
     table: dict[str, float | str] = {}
-    for low, high in pairwise(bounds):
+    for low, high in pairwise([*AGES, float("inf")]):
         chosen = right[(ages >= low) & (ages < high)]
         table[f"age_{low}"] = round(chosen.mean().item(), 4) if len(chosen) else ""
     return table
 
 
+def metrics(trainer: Trainer, graded: list[Graded]) -> dict[str, float | str]:
+    """One row of metrics.csv: where the run is, and how the last asks went."""
+    norms = trainer.state.W.flatten(2).norm(dim=-1)
+    return {
+        "step": trainer.step,
+        "stage": trainer.index,
+        "stage_step": trainer.stage_step,
+        "tokens": trainer.tokens,
+        "loss": round(torch.stack([g.loss.detach() for g in graded]).mean().item(), 5),
+        "accuracy": round(trainer.accuracy, 4),
+        "w_norm": round(norms.mean().item(), 2),
+        "rate": trainer.learning_rate(),
+    } | by_age(graded, trainer.stage.segment)
+
+
 def run(trainer: Trainer, seconds: float) -> bool:
     """Train until the recipe is through or the time is up; True when it is through."""
-    recipe, started, saved = trainer.recipe, time.monotonic(), time.monotonic()
-    log = (trainer.folder / "metrics.csv").open("a", newline="")
-    columns = ["seconds", "step", "stage", "stage_step", "tokens", "loss", "accuracy", "w_norm", "rate"]
-    writer = csv.DictWriter(log, [*columns, *(f"age_{a}" for a in AGES)])
-    if log.tell() == 0:
-        writer.writeheader()
+    deadline, saved = time.monotonic() + seconds, time.monotonic()
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"))
     window: list[Graded] = []
-    bar = Progress(
-        TextColumn("stage {task.fields[stage]}"),
-        BarColumn(),
-        TextColumn("{task.fields[note]}"),
-        TimeElapsedColumn(),
-    )
-    with log, bar:
-        task = bar.add_task("", stage=trainer.index, note="", total=None)
+    with (
+        (trainer.folder / "metrics.csv").open("a", newline="") as log,
+        Progress(*columns, TimeElapsedColumn()) as bar,
+    ):
+        writer = csv.writer(log)
+        task = bar.add_task("", note="")
         while True:
             window += trainer.train_step()
-            now = time.monotonic()
             if trainer.step % LOG_STEPS == 0:
-                row = {
-                    "seconds": round(now - started, 1),
-                    "step": trainer.step,
-                    "stage": trainer.index,
-                    "stage_step": trainer.stage_step,
-                    "tokens": trainer.tokens,
-                    "loss": round(torch.stack([g.loss.detach() for g in window]).mean().item(), 5),
-                    "accuracy": round(trainer.accuracy, 4),
-                    "w_norm": round(trainer.state.W.flatten(2).norm(dim=-1).mean().item(), 2),
-                    "rate": trainer.learning_rate(),
-                }
-                writer.writerow(row | by_age(window, trainer.stage.segment))
+                row = metrics(trainer, window)
+                if log.tell() == 0:
+                    writer.writerow(row)
+                writer.writerow(row.values())
                 log.flush()
-                note = f"step {trainer.stage_step}  loss {row['loss']:.3f}  right {trainer.accuracy:.3f}"
-                bar.update(task, stage=trainer.index, note=note, total=trainer.stage.max_steps)
-                bar.update(task, completed=trainer.stage_step)
+                bar.update(
+                    task,
+                    description=f"stage {trainer.index + 1}/{len(trainer.recipe.stages)}",
+                    note=f"step {trainer.stage_step}  loss {row['loss']:.3f}  right {trainer.accuracy:.3f}",
+                    total=trainer.stage.max_steps,
+                    completed=trainer.stage_step,
+                )
                 window = []
-            over = trainer.finished()
-            if over and trainer.index + 1 < len(recipe.stages):
-                trainer.enter(trainer.index + 1)
-                over = False
-            if over or now - saved > SAVE_SECONDS or now - started > seconds:
+            through = trainer.advance()
+            now = time.monotonic()
+            if through or now > deadline or now - saved > SAVE_SECONDS:
                 trainer.save()
                 saved = now
-            if over or now - started > seconds:
-                return over
+            if through or now > deadline:
+                return through
+
+
+def export(trainer: Trainer, folder: Path) -> None:
+    """Write the model as the library loads it: weights, tokenizer and the prompt it was trained with."""
+    prompt = checkpoint.PromptTemplate(before=QUESTION, after=ANSWER, stop=(END,))
+    tokenizer = StreamTokenizer(trainer.tokenizer)
+    checkpoint.save(checkpoint.Checkpoint.of(trainer.model, tokenizer, prompt, trainer.recipe.name), folder)
 
 
 def main() -> None:
     """Read the command line and train."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("recipe", type=Path)
     parser.add_argument(
         "--books", type=Path, help="folder of .txt files for background; built-in prose without"
@@ -300,11 +114,14 @@ def main() -> None:
     parser.add_argument(
         "--minutes", type=float, default=600.0, help="stop after this long; run again to go on"
     )
+    parser.add_argument("--export", type=Path, help="folder to write the model to, as the library loads it")
     options = parser.parse_args()
     chosen = recipe.load(options.recipe)
     trainer = Trainer(chosen, options.runs / chosen.name, options.books, torch.device(options.device))
     print("going on" if trainer.resume() else "starting", chosen.name, f"at step {trainer.step}")
     print("finished" if run(trainer, options.minutes * 60) else "stopped: run again to go on")
+    if options.export:
+        export(trainer, options.export)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""Training and evaluation: stories, books, curricula, measurements. Not needed to serve a model."""

@@ -1,0 +1,210 @@
+"""One optimizer step after another: the model, its streams, and where in the curriculum they are."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import torch
+from tokenizers import Tokenizer
+
+from armt import hardware
+from armt.model import ArmtModel
+from armt.state import MemoryState
+from armt_lab import corpus
+from armt_lab.asking import Asker, Graded
+from armt_lab.streams import Noise, Source, Stream
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from armt_lab.recipe import Recipe, Stage
+    from armt_lab.streams import Asked
+
+WARMUP = 100
+BLANK = 0.25
+"""Share of asks with white space between text and question that no word took up, as texts often end in it."""
+
+
+def initialise(model: ArmtModel, seed: int) -> None:
+    """Draw weights by width: std d^-0.5, so that attention is not flat at small widths.
+
+    The value projection starts at half of that, the write gate at sigmoid(-2).
+    """
+    generator = torch.Generator().manual_seed(seed)
+    std = model.config.d_model**-0.5
+    for name, parameter in model.named_parameters():
+        if parameter.dim() > 1:
+            scale = 0.5 * std if "W_mv" in name else std
+            parameter.data.normal_(0, scale, generator=generator)
+        elif name.endswith("W_mb.bias"):
+            parameter.data.fill_(-2.0)
+
+
+class Trainer:
+    """A run: model, optimizer, streams and their memories, and where in the recipe it is."""
+
+    def __init__(self, recipe: Recipe, folder: Path, books: Path | None, device: torch.device) -> None:
+        self.recipe, self.folder, self.device = recipe, folder, device
+        self.dtype = hardware.dtype("auto", device)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.tokenizer, noise = self._text(books)
+        self._encoded: dict[str, tuple[int, ...]] = {}
+        self.source = Source(recipe.task, noise, self._encode)
+        self.model = ArmtModel(recipe.size.config(recipe.stages[0].segment)).to(device)
+        initialise(self.model, recipe.seed)
+        self.asker = Asker(self.tokenizer, device)
+        matrices = [p for p in self.model.parameters() if p.dim() > 1]
+        others = [p for p in self.model.parameters() if p.dim() <= 1]
+        groups: list[dict[str, Any]] = [
+            {"params": matrices, "weight_decay": 0.01},
+            {"params": others, "weight_decay": 0.0},
+        ]
+        self.optimizer = torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98))
+        self.step = 0
+        self.tokens = 0
+        self.enter(0)
+
+    def _text(self, books: Path | None) -> tuple[Tokenizer, Noise]:
+        path = self.folder / "tokenizer.json"
+        sentences = corpus.spaced_sentences(books)
+        if not path.exists():
+            corpus.train_tokenizer(sentences, self.recipe.size.vocab).save(str(path))
+        tokenizer = Tokenizer.from_file(str(path))
+        return tokenizer, corpus.encode_noise(tokenizer, sentences, self.folder.parent / "cache")
+
+    def _encode(self, text: str) -> tuple[int, ...]:
+        if text not in self._encoded:
+            self._encoded[text] = tuple(self.tokenizer.encode(text, add_special_tokens=False).ids)
+        return self._encoded[text]
+
+    def enter(self, index: int) -> None:
+        """Begin a stage: its segment size, fresh streams, empty memories."""
+        self.index, self.stage_step = index, 0
+        stage = self.stage
+        self.model.config = dataclasses.replace(self.model.config, segment_size=stage.segment)
+        self.streams = [self._stream(i) for i in range(stage.rows)]
+        self.state = self.model.empty_state(stage.rows)
+        self.recent: deque[float] = deque(maxlen=50)
+
+    def _stream(self, row: int) -> Stream:
+        rng = random.Random(f"{self.recipe.seed}/{self.step}/{row}")
+        return Stream(self.source, self.stage, rng)
+
+    @property
+    def stage(self) -> Stage:
+        """The stage the run is in."""
+        return self.recipe.stages[self.index]
+
+    @property
+    def accuracy(self) -> float:
+        """Mean over the last steps of the share of questions answered exactly."""
+        return sum(self.recent) / max(1, len(self.recent))
+
+    def learning_rate(self) -> float:
+        """Warmed up at the start of each stage; falls to nothing at the end of the last one."""
+        stage = self.stage
+        rate = stage.lr * min(1.0, (self.stage_step + 1) / WARMUP)
+        if self.index == len(self.recipe.stages) - 1:
+            rate *= min(1.0, (stage.max_steps - self.stage_step) / self.recipe.final_decay)
+        return rate
+
+    def train_step(self) -> list[Graded]:
+        """One optimizer step over every row; returns what was asked."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.learning_rate()
+        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
+            graded = self._read_and_ask() if self.stage.memory else [self._ask_in_view()]
+        loss = torch.stack([g.loss for g in graded]).mean()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call] # torch leaves it so
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        if torch.isfinite(norm):
+            self.optimizer.step()
+        right = torch.cat([g.right for g in graded])
+        self.recent.append(right.float().mean().item())
+        self.step += 1
+        self.stage_step += 1
+        self.tokens += self.stage.rows * self.stage.segments * self.stage.segment
+        return graded
+
+    def _ask_in_view(self) -> Graded:
+        size = self.stage.segment
+        for stream in self.streams:
+            stream.start_story()
+        ids = torch.tensor([s.peek(size) for s in self.streams], device=self.device)
+        return self._ask(ids, self.model.empty_state(len(self.streams)), ahead=size)
+
+    def _read_and_ask(self) -> list[Graded]:
+        stage, size = self.stage, self.stage.segment
+        state = self._restart_some()
+        ids = torch.tensor([s.peek((stage.segments + 1) * size) for s in self.streams], device=self.device)
+        graded = []
+        for k in range(1, stage.segments + 1):
+            state = self.model.absorb(ids[:, (k - 1) * size : k * size], state)
+            looks = random.Random(self.step * 1000 + k)
+            extra = looks.randrange(1, size) if looks.random() < stage.lookahead else 0
+            graded.append(self._ask(ids[:, k * size : k * size + extra], state, ahead=k * size + extra))
+        self.state = state.detach()
+        for stream in self.streams:
+            stream.advance(stage.segments * size)
+        return [g for g in graded if len(g.right)]
+
+    def _restart_some(self) -> MemoryState:
+        keep = torch.ones(len(self.streams), device=self.device)
+        for i, stream in enumerate(self.streams):
+            if stream.rng.random() < self.stage.segments / self.stage.story:
+                stream.start_story()
+                keep[i] = 0
+        state = self.state
+        return MemoryState(
+            state.W * keep[None, :, None, None], state.z * keep[None, :, None], state.segments * keep.long()
+        )
+
+    def _ask(self, prefix: torch.Tensor, state: MemoryState, ahead: int) -> Graded:
+        if self.streams[0].rng.random() < BLANK:  # texts often end in white space that no word took up
+            blank = self._encode(self.streams[0].rng.choice(" \n"))
+            prefix = torch.cat(
+                (prefix, torch.tensor([blank], device=self.device).expand(len(prefix), -1)), dim=1
+            )
+        rows: list[list[Asked]] = []
+        for stream in self.streams:
+            known = stream.questions(ahead)
+            rows.append(stream.rng.sample(known, min(len(known), self.recipe.questions)))
+        return self.asker.grade(self.model, prefix, state, self.asker.asks(rows, self.recipe.questions))
+
+    def advance(self) -> bool:
+        """Enter the next stage when this one is over, by accuracy or by steps; True when it was the last."""
+        stage, last = self.stage, self.index == len(self.recipe.stages) - 1
+        good = self.stage_step >= max(stage.min_steps, WARMUP) and self.accuracy >= stage.until
+        if last or not (good or self.stage_step >= stage.max_steps):
+            return last and self.stage_step >= stage.max_steps
+        self.enter(self.index + 1)
+        return False
+
+    def save(self) -> None:
+        """Write last.pt whole or not at all."""
+        values = {name: getattr(self, name) for name in _PROGRESS}
+        values |= {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+        torch.save(values, self.folder / "last.tmp")
+        (self.folder / "last.tmp").rename(self.folder / "last.pt")
+
+    def resume(self) -> bool:
+        """Go on from last.pt, if there is one, at the very step."""
+        path = self.folder / "last.pt"
+        if not path.exists():
+            return False
+        values = torch.load(path, map_location=self.device, weights_only=False)
+        self.enter(values["index"])
+        self.model.load_state_dict(values["model"])
+        self.optimizer.load_state_dict(values["optimizer"])
+        for name in _PROGRESS:
+            setattr(self, name, values[name])
+        for stream in self.streams:
+            stream.source, stream.stage = self.source, self.stage
+        return True
+
+
+_PROGRESS = ("index", "stage_step", "step", "tokens", "state", "recent", "streams")
