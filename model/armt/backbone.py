@@ -26,7 +26,7 @@ FINAL_NORM = {
     "qwen2": "norm",
     "qwen3": "norm",
 }
-"""The architectures that can carry a memory, by transformers `model_type`, and the name of their last norm."""
+"""What can carry a memory: transformers `model_type`, and the name of its last norm."""
 
 
 def check_known(model_type: str) -> None:

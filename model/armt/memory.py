@@ -1,6 +1,7 @@
 """The associative memory of one layer: what is read into the stream and what is written from it.
 
-Equations: ARMT, arXiv 2407.04841, with DPFP from arXiv 2102.11174; the sequential rule is ours (see `_write_in_turn`).
+Equations: ARMT, arXiv 2407.04841, with DPFP from arXiv 2102.11174; the sequential rule is ours (see
+`_in_turn`).
 `reference.py` has the same mathematics, slow and plain; every path here is tested against it.
 """
 
@@ -57,7 +58,7 @@ class AssociativeMemory(nn.Module):
         return phi if self.rule == "paper" else F.normalize(phi, dim=-1)
 
     def read(self, x: Tensor, W: Tensor, z: Tensor) -> Tensor:
-        """What the memory adds to the stream: W^T phi(W_q x), divided by z . phi(W_q x) + EPS if there is a z.
+        """What the memory adds to the stream: W^T phi(W_q x), over z . phi(W_q x) + EPS if there is a z.
 
         Args:
             x: the layer's input, [batch, n, d_model].
@@ -111,7 +112,7 @@ class AssociativeMemory(nn.Module):
         return torch.linalg.solve_triangular(overlap, b * error, upper=False, unitriangular=True)
 
     def _novelty(self, k: Tensor, z: Tensor, first: Tensor) -> Tensor:
-        """The share g of a key that z does not hold yet, [batch, num_mem_tokens, 1]; no gradient goes through it."""
+        """The share g of a key that z does not hold yet, [batch, num_mem_tokens, 1]; without gradient."""
         if not self.correction:
             return k.new_ones(())
         length = k.square().sum(dim=-1, keepdim=True) + (EPS if self.rule == "paper" else 0.0)

@@ -75,7 +75,7 @@ class ArmtModel(nn.Module):
         return self._through_blocks(ids, state, write=True)[1]
 
     def forward_segment(self, ids: Tensor, state: MemoryState) -> tuple[Tensor, MemoryState]:
-        """Read up to a segment a row, with logits: ids [batch, n] -> logits [batch, n, vocab] and the new memories."""
+        """Absorb, with logits: ids [batch, n <= segment_size] -> [batch, n, vocab] and the new memories."""
         hidden, state = self._through_blocks(ids, state, write=True)
         return self.backbone.head(hidden), state
 
@@ -93,7 +93,7 @@ class ArmtModel(nn.Module):
         Args:
             ids: [batch, n], tokens `start` to `start + n` of the segment.
             state: the rows' memories.
-            cache: keys and values of the tokens before `start`, extended in place; n > 1 only while it is empty.
+            cache: keys and values of the tokens before `start`, extended in place; n > 1 only if it is empty.
             start: tokens of this segment that the cache holds.
             layout: where the tokens stand and what they see, if that is not a plain row of tokens.
 
@@ -136,7 +136,7 @@ class ArmtModel(nn.Module):
         return x[:, :n], state
 
     def _positions(self, state: MemoryState, start: int, n: int, *, write: bool) -> Tensor:
-        """Position ids of n tokens from `start` on and, if writing, of the memory tokens; [1 or batch, length]."""
+        """Position ids of n tokens from `start` on and, if writing, of memory tokens; [1 or batch, n]."""
         config, extra = self.config, self.config.num_mem_tokens if write else 0
         positions = torch.arange(start, start + n + extra, device=self.device).unsqueeze(0)
         if config.wrap_pos and write:
