@@ -1,7 +1,4 @@
-"""The application: opens what the settings name, puts the routes before it, and shuts down in order.
-
-`serve(settings)` is the whole server; `create_app(settings)` is for those who bring a server of their own.
-"""
+"""The application: opens what the settings name, puts the routes before it, and shuts down in order."""
 
 from __future__ import annotations
 
@@ -39,7 +36,10 @@ _JSON_ROOM = 64 * 1024  # for whatever stands beside the text
 
 @contextlib.asynccontextmanager
 async def open_service(settings: Settings) -> AsyncIterator[Service]:
-    """Opens store, model and sessions; closes them in the opposite order, within `shutdown_seconds`.
+    """Opens store, model and sessions; closes them in the opposite order.
+
+    The sessions get half of `shutdown_seconds` to save what they read; the other half is for open requests,
+    which the server waits for before.
 
     Raises:
         ConfigurationError: the settings name something that cannot be used.
@@ -50,7 +50,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         stack.push_async_callback(store.close)
         checkpoint = await asyncio.to_thread(_load, settings)
         sessions = await Sessions.open(settings, store, checkpoint)
-        stack.push_async_callback(sessions.close, settings.shutdown_seconds)
+        stack.push_async_callback(sessions.close, settings.shutdown_seconds / 2)
         yield Service(settings=settings, store=store, sessions=sessions, model=_described(checkpoint))
 
 
@@ -86,25 +86,6 @@ def create_app(settings: Settings, service: Service | None = None) -> FastAPI:
     app.add_middleware(RequestId)  # the last added is the first met
     app.openapi = openapi.builder(app)  # type: ignore[method-assign]  # FastAPI's documented way
     return app
-
-
-async def serve(settings: Settings) -> None:
-    """Serves until SIGINT or SIGTERM, then stops accepting, ends open streams and closes the sessions.
-
-    Raises:
-        ConfigurationError: before anything listens.
-        StoreUnavailable: likewise.
-    """
-    async with open_service(settings) as service:
-        config = uvicorn.Config(
-            create_app(settings, service),
-            host=settings.host,
-            port=settings.port,
-            lifespan="off",  # the service is open already, so that what is wrong with it is told plainly
-            timeout_graceful_shutdown=max(1, int(settings.shutdown_seconds / 2)),
-            access_log=False,
-        )
-        await Server(config, service.stopping).serve()
 
 
 class Server(uvicorn.Server):

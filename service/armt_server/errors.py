@@ -34,6 +34,8 @@ ServerError                    500 internal_error
 pydantic, `armt.errors`) are translated into this tree where they enter.
 """
 
+# ruff: noqa: N818  a class says what happened, not that it is an error: `SessionNotFound`
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
@@ -246,11 +248,7 @@ class LogTrimmed(ServerError, code="log_trimmed", title="Log trimmed"):
 
 
 class Unavailable(ServerError, status=503, code="unavailable", title="Unavailable"):
-    """Not now; the same request may work later.
-
-    Attributes:
-        retry_after: seconds.
-    """
+    """Not now; the same request may work after `retry_after` seconds."""
 
     def __init__(self, detail: str, *, retry_after: int = 1) -> None:
         super().__init__(detail, headers={"Retry-After": str(retry_after)})
