@@ -1,0 +1,5 @@
+"""`python -m armt_server.cli`."""
+
+from armt_server.cli import main
+
+main()
