@@ -121,14 +121,25 @@ async def test_an_answer_comes_token_by_token():
 
 
 async def test_an_answer_does_not_wait_for_a_long_absorption():
-    model = HashChain()
-    async with running(model) as engine:
-        work = asyncio.create_task(engine.absorb(segments("a long text " * 500), engine.empty))
+    model, text = HashChain(), "a long text " * 20
+    absorbed = []
+
+    def watching(*_: object) -> Iterator[int]:
+        for _token in range(8):
+            absorbed.append(len(model.batches))
+            yield 7
+
+    async with running(model, decode=watching) as engine:
+        model.gate.clear()
+        work = asyncio.create_task(engine.absorb(segments(text), engine.empty))
         await arrived(model)
-        answer = [token async for token in engine.generate(engine.empty, [1], Sampling(max_tokens=8), NEVER)]
-        assert len(answer) == 8
-        assert not work.done()
-        assert_same(await work, "a long text " * 500)
+        asked = engine.generate(engine.empty, [1], Sampling(), NEVER)
+        first = asyncio.ensure_future(anext(asked))
+        await asyncio.sleep(0)  # the question is with the engine by now
+        model.gate.set()
+        assert [await first, *[token async for token in asked]] == [7] * 8
+        assert_same(await work, text)
+    assert 0 < absorbed[0] < absorbed[-1] < 5  # neither waited for the end of the other
 
 
 async def test_closing_an_answer_stops_the_work():

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from armt_server.residency import Residency
@@ -87,6 +87,7 @@ def test_a_move_that_comes_too_late_changes_nothing():
     assert residency.nbytes == 3
 
 
+@settings(deadline=None)
 @given(
     st.integers(0, 20),
     st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(0, 9), st.booleans()), max_size=40),

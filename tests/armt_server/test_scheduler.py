@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from armt_server.scheduler import Scheduler, Turn
@@ -59,6 +59,7 @@ def test_who_is_removed_has_no_more_turns():
     assert not scheduler.has_work
 
 
+@settings(deadline=None)
 @given(st.integers(1, 4), st.integers(0, 6), st.integers(0, 6))
 def test_everyone_is_served_equally_often(max_batch: int, answers: int, readers: int):
     scheduler: Scheduler[str, int] = Scheduler(max_batch, answer_turns=3)

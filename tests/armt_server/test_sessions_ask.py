@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hash_chain import LETTERS, TOKENIZER, HashChain, answer_at_once
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from workers import PROSE, SOON, Worker, assert_read, working
 
@@ -211,6 +211,7 @@ async def test_a_shutdown_ends_a_question_that_waits_for_absorption(url: str):
         await closing
 
 
+@settings(deadline=None)
 @given(
     st.text([*LETTERS[:3], "é", "🐈", "\ufffd"], max_size=12),
     st.none() | st.text("abcé🐈", min_size=1, max_size=4),

@@ -153,9 +153,13 @@ async def test_without_any_good_snapshot_and_a_trimmed_log_the_session_is_lost_a
     session_id = await _session_with_snapshots(url, 3)
     for offset in (2 * SIZE, 3 * SIZE):
         await _spoil(url, session_id, offset)
-    async with working(url) as worker:
+    limits = {"max_append_bytes": SIZE, "max_pending_bytes": SIZE, "backpressure_seconds": SOON}
+    async with working(url, **limits) as worker:
         with pytest.raises(FingerprintMismatch, match=f"snapshot at {3 * SIZE}: .*keep_source"):
             await worker.ask(session_id)
+        await worker.append(session_id, "no longer than there is room for")
+        with pytest.raises(FingerprintMismatch):  # held back, it learns why no room will come
+            await worker.append(session_id, PROSE)
 
 
 async def test_another_model_reads_a_kept_source_again(url: str):

@@ -2,7 +2,7 @@
 
 The parts, low to high: `values` (what goes in and out), `fold` (one step of reading), `snapshots` (saving and
 recovering a fold), `reading` (how far one session is), `absorber` (a task for each session with unread text),
-`asking` (from a question to its answer), `service` (the front).
+`intake` (what is asked of an append), `asking` (from a question to its answer), `service` (the front).
 """
 
 from armt_server.sessions.service import Sessions

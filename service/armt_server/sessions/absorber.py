@@ -31,7 +31,7 @@ from armt_server.sessions.snapshots import Snapshots
 if TYPE_CHECKING:
     from armt_server.engine import Engine
     from armt_server.settings import Settings
-    from armt_server.store import StateStore
+    from armt_server.store import SessionRecord, StateStore
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +64,20 @@ class Absorber:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._moving: asyncio.Task[None] | None = None
         self._closing = False
+
+    async def record(self, session_id: str) -> SessionRecord:
+        """The session as the store has it. What is at hand here and does not fit it any more is let go."""
+        resident = self.find(session_id)
+        try:
+            record = await self._store.get(session_id)
+        except (SessionNotFound, SessionExpired) as gone:
+            await self.forget(session_id, gone)
+            raise
+        if resident is not None and resident.folded.offset > record.log_end:
+            lost = f"the store lost what it had accepted after byte {record.log_end}: ask again"
+            log.warning("session %s: %s", session_id, lost)
+            await self.forget(session_id, StoreUnavailable(lost))
+        return record
 
     def find(self, session_id: str) -> Resident | None:
         """What this worker has at hand of a session; looking does not count as use."""
@@ -122,7 +136,7 @@ class Absorber:
 
     async def _run(self, reading: Reading) -> None:
         """The task of a session: tells those who wait how it ended, and leaves no trace."""
-        error: Exception = StoreUnavailable("the store holds less text than it accepted: ask again")
+        error: Exception | None = None
         try:
             await self._attend(reading)
         except (SessionNotFound, SessionExpired) as gone:
@@ -139,8 +153,7 @@ class Absorber:
             raise
         finally:
             del self._readings[reading.id], self._tasks[reading.id]
-            reading.fail(error)
-            reading.tell_saved()
+            reading.end(error)
 
     async def _attend(self, reading: Reading) -> None:
         """Read to the log's end, rest, save; again while there is more, and while the store is away."""
@@ -242,11 +255,13 @@ class Absorber:
 
     async def _move_to_host(self) -> None:
         try:
-            while (chosen := self._residency.next_to_move()) is not None:
-                session_id, resident = chosen
-                memory = await self._engine.to_host(resident.folded.memory)
-                folded = dataclasses.replace(resident.folded, memory=memory)
-                self._residency.replace(session_id, resident, dataclasses.replace(resident, folded=folded))
+            with contextlib.suppress(ShuttingDown):
+                while (chosen := self._residency.next_to_move()) is not None:
+                    session_id, resident = chosen
+                    memory = await self._engine.to_host(resident.folded.memory)
+                    folded = dataclasses.replace(resident.folded, memory=memory)
+                    moved = dataclasses.replace(resident, folded=folded)
+                    self._residency.replace(session_id, resident, moved)
             self._evict()
         finally:
             self._moving = None

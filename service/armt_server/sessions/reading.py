@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 from typing import TYPE_CHECKING
+
+from armt_server.errors import StoreUnavailable
 
 if TYPE_CHECKING:
     from armt_server.errors import ContextFull
@@ -90,10 +93,11 @@ class Reading:
         return Reached(folded, self.origin.source, folded.segments - self.origin.folded.segments)
 
     async def saved(self, timeout: float) -> None:  # noqa: ASYNC109  giving up is a normal end of this wait
-        """Waits until a snapshot was tried or the task has ended, `timeout` seconds at most."""
+        """Waits until a snapshot was tried, `timeout` seconds at most; raises what ends the task before."""
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._saves.append(future)
-        await asyncio.wait((future,), timeout=timeout)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(future, timeout)
 
     def tell_reached(self) -> None:
         """Answers those whom the fold as it is now is enough."""
@@ -110,6 +114,15 @@ class Reading:
             if not future.done():
                 future.set_result(None)
         self._saves.clear()
+
+    def end(self, error: Exception | None) -> None:
+        """Answers all who still wait; `error` is what ended the task before its time."""
+        self.fail(error or StoreUnavailable("the store holds less text than it accepted: ask again"))
+        if error is None:
+            self.tell_saved()
+        for future in self._saves:
+            if error is not None and not future.done():
+                future.set_exception(error)
 
     def fail(self, error: Exception) -> None:
         """Answers all who wait for the fold with an error."""

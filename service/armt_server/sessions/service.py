@@ -2,33 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import logging
 import secrets
 import time
-from typing import TYPE_CHECKING, Final, Self
-from weakref import WeakValueDictionary
+from typing import TYPE_CHECKING, Self
 
 from armt.decode import decode
-from armt.errors import TextError
-from armt.text import utf8_carry, validate_utf8
 from armt_server.engine import Engine
-from armt_server.errors import (
-    BodyTooLarge,
-    EmptyBody,
-    InvalidRequest,
-    InvalidText,
-    OffsetMismatch,
-    SessionExpired,
-    SessionNotFound,
-    ShuttingDown,
-    StoreUnavailable,
-    TooManyPending,
-    UnknownModel,
-)
+from armt_server.errors import SessionNotFound, ShuttingDown, UnknownModel
 from armt_server.sessions.absorber import Absorber
 from armt_server.sessions.asking import Question, answer
+from armt_server.sessions.intake import Intake
 from armt_server.sessions.values import Appended, SessionStatus
 from armt_server.store import UNSET, SessionRecord
 
@@ -42,17 +26,6 @@ if TYPE_CHECKING:
     from armt_server.settings import Settings
     from armt_server.store import Page, StateStore, Unset
 
-log = logging.getLogger(__name__)
-
-LOOK_SECONDS: Final = 1.0
-"""How often an append that waits for room looks whether another worker has made some."""
-
-PAUSE_SECONDS: Final = 0.05
-"""Its pause between two looks at least, so that a store that takes no snapshot is not pestered."""
-
-LARGE_BYTES: Final = 256 * 1024
-"""Appends from here on are checked off the event loop."""
-
 
 class Sessions:
     """All sessions of a store, as one worker serves them. Made by `open`.
@@ -65,7 +38,7 @@ class Sessions:
         self._store = store
         self._engine = engine
         self._absorber = Absorber(settings, store, engine)
-        self._appending: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._intake = Intake(settings, store, self._absorber)
         self._closing = False
 
     @classmethod
@@ -161,88 +134,15 @@ class Sessions:
         """
         if self._closing:
             raise ShuttingDown
-        if not data:
-            raise EmptyBody
-        if len(data) > self._settings.max_append_bytes:
-            raise BodyTooLarge(self._settings.max_append_bytes)
-        if offset is not None and offset < 0:
-            raise InvalidRequest(f"the offset {offset} is negative: offsets count bytes from 0")
-        deadline = time.monotonic() + self._settings.backpressure_seconds
-        # One at a time, so that two clients of this worker who add the same text are not taken for a retry.
-        async with self._appending.setdefault(session_id, asyncio.Lock()):
-            end = await self._add(session_id, offset, data, deadline)
+        end = await self._intake.add(session_id, offset, data)
         with contextlib.suppress(ShuttingDown):  # it is durable: another worker will read it
             self._absorber.wake(session_id)
         return Appended(end)
 
-    async def _add(self, session_id: str, offset: int | None, data: bytes, deadline: float) -> int:
-        while True:
-            record = await self._record(session_id)
-            start = record.log_end if offset is None else offset
-            if start > record.log_end:
-                raise OffsetMismatch(
-                    record.log_end
-                )  # not left to the store: the log may grow to it meanwhile
-            if start < record.log_end:
-                return await self._store.append(session_id, start, data)  # the last one again, or refused
-            resident = self._absorber.find(session_id)
-            if resident is not None and resident.refusal is not None:
-                raise resident.refusal
-            if record.log_end + len(data) - record.snapshot_offset > self._settings.max_pending_bytes:
-                await self._wait_for_room(session_id, deadline)
-                continue
-            await self._check_text(session_id, start, data)
-            try:
-                return await self._store.append(session_id, start, data)
-            except OffsetMismatch:
-                if offset is not None:
-                    raise
-
-    async def _wait_for_room(self, session_id: str, deadline: float) -> None:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            limit = self._settings.max_pending_bytes
-            raise TooManyPending(
-                f"the session would have more than {limit} bytes that are not absorbed and saved yet: send "
-                "this again, at the same offset, in a moment",
-                retry_after=max(1, round(self._settings.backpressure_seconds)),
-            )
-        await self._absorber.wake(session_id, hurry=True).saved(min(left, LOOK_SECONDS))
-        await asyncio.sleep(min(left, PAUSE_SECONDS))
-
-    async def _check_text(self, session_id: str, start: int, data: bytes) -> None:
-        """Refuse what would make the log something else than UTF-8; the carry is in the log itself."""
-        before = b""
-        while len(before) < min(start, 3):
-            at = max(0, start - 3) + len(before)
-            before += await self._store.read_log(session_id, at, start - at)
-        check = (utf8_carry(before), data, start)
-        try:
-            if len(data) < LARGE_BYTES:
-                validate_utf8(*check)
-            else:
-                await asyncio.to_thread(validate_utf8, *check)
-        except TextError as error:
-            raise InvalidText(error.offset) from error
-
     async def wait_absorbed(self, session_id: str, upto: int) -> None:
         """Waits until the first `upto` bytes (or all, if there are fewer) are in the session's memory."""
-        record = await self._record(session_id)
+        record = await self._absorber.record(session_id)
         await self._absorber.reach(session_id, min(upto, record.log_end))
-
-    async def _record(self, session_id: str) -> SessionRecord:
-        """The session as the store has it. What is at hand here and does not fit it any more is let go."""
-        resident = self._absorber.find(session_id)
-        try:
-            record = await self._store.get(session_id)
-        except (SessionNotFound, SessionExpired) as gone:
-            await self._absorber.forget(session_id, gone)
-            raise
-        if resident is not None and resident.folded.offset > record.log_end:
-            lost = f"the store lost what it had accepted after byte {record.log_end}: ask again"
-            log.warning("session %s: %s", session_id, lost)
-            await self._absorber.forget(session_id, StoreUnavailable(lost))
-        return record
 
     async def status(self, session_id: str) -> SessionStatus:
         """How far a session is read: as this worker has it at hand, else as its newest snapshot says."""
@@ -286,7 +186,7 @@ class Sessions:
             raise ShuttingDown
         began = time.monotonic()
         asked = await Question.of(question, sampling, stop, self._engine, self._settings)
-        record = await self._record(session_id)
+        record = await self._absorber.record(session_id)
         await self._store.touch(session_id)
         reached = await self._absorber.reach(session_id, record.log_end)
         async with contextlib.aclosing(answer(asked, reached, self._engine, began)) as events:
