@@ -32,7 +32,7 @@ _REMEMBER_DELETED_MS: Final = 60_000
 _READ_ENTRIES: Final = 4096
 _STAGED_MS: Final = 600_000
 _FORK_PIECE: Final = 4 * 2**20
-_FORK_ATTEMPTS: Final = 5
+_FORK_ATTEMPTS: Final = 10
 
 
 class RedisStore:
@@ -161,12 +161,12 @@ class RedisStore:
             part = await self._fork_part(session_id, offset)
             stage = Stage(new_record.id)
             try:
-                if await self._copy(session_id, part, stage):
+                if await self._copied(session_id, part, stage):
                     return await self._create(new_record, part, stage)
             except BaseException:
                 with suppress(
                     StoreUnavailable
-                ):  # what is staged would vanish, but a full server needs the room now
+                ):  # it would vanish by itself, but a full server needs the room
                     await self._unstage(stage, part)
                 raise
             await self._unstage(stage, part)
@@ -207,15 +207,19 @@ class RedisStore:
             raise LogTrimmed(end, source.log_start)
         return Part(end, min(source.log_start, end), snapshots)
 
-    async def _copy(self, session_id: str, part: Part, stage: Stage) -> bool:
+    async def _copied(self, session_id: str, part: Part, stage: Stage) -> bool:
         """Copies to the staged keys; False if the part changed meanwhile: the copy is of no one moment."""
+        try:
+            whole = await self._copy(session_id, part, stage)
+            return whole and part == await self._fork_part(session_id, part.end)
+        except LogTrimmed:
+            return False
+
+    async def _copy(self, session_id: str, part: Part, stage: Stage) -> bool:
         at = part.log_start
         while at < part.end:
-            try:
-                data = await self.read_log(session_id, at, min(_FORK_PIECE, part.end - at))
-            except LogTrimmed:
-                data = b""
-            if not data:
+            data = await self.read_log(session_id, at, min(_FORK_PIECE, part.end - at))
+            if not data:  # deleted meanwhile, and made again
                 return False
             at += len(data)
             await self._client.run("stage", stage.session_id, at, data, _STAGED_MS, keys=[stage.log])
@@ -225,11 +229,12 @@ class RedisStore:
                 return False
             with self._client.told_in_our_words() as redis:
                 await redis.set(stage.snapshot(offset), snapshot, px=_STAGED_MS)
-        return part == await self._fork_part(session_id, part.end)
+        return True
 
     async def _unstage(self, stage: Stage, part: Part) -> None:
-        with self._client.told_in_our_words() as redis:
-            await redis.unlink(*stage.keys(part))
+        if staged := stage.keys(part):
+            with self._client.told_in_our_words() as redis:
+                await redis.unlink(*staged)
 
     async def _metas(self, session_ids: Sequence[str]) -> tuple[float, Sequence[Meta]]:
         """The server's time in seconds, and the meta of each session, empty where there is none."""
@@ -242,18 +247,17 @@ class RedisStore:
         return seconds + microseconds / 1e6, metas
 
     async def _living(self, members: Sequence[bytes]) -> Sequence[SessionRecord]:
-        """The sessions of these entries of the index; drops entries of sessions long gone."""
+        """The sessions of these entries of the index; drops entries that have long been of no session."""
         entries = [indexed(member) for member in members]
         now, metas = await self._metas([session_id for session_id, _ in entries])
         living, stale = [], []
         for member, (session_id, created_at), meta in zip(members, entries, metas, strict=True):
-            try:
-                living.append(record(session_id, meta, now))
-            except SessionExpired:
-                continue
-            except SessionNotFound:
-                if created_at < now - _STALE_SECONDS:
-                    stale.append(member)
+            # an id that was used again, or was to be although it was taken, has more than one entry
+            if b"id" in meta and member == index_member(session_id, float(meta[b"created_at"])):
+                with suppress(SessionExpired):
+                    living.append(record(session_id, meta, now))
+            elif created_at < now - _STALE_SECONDS:
+                stale.append(member)
         if stale:
             with self._client.told_in_our_words() as redis:
                 await redis.zrem(INDEX, *stale)

@@ -7,12 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from redis import exceptions
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import ExponentialBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, ResponseError
-from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.exceptions import RedisError
 
 from armt_server.errors import (
     BadSettings,
@@ -37,14 +36,22 @@ _MAX_CONNECTIONS: Final = 64
 _RETRIES: Final = (
     2  # every script may be repeated, so a broken connection need not become the caller's matter
 )
+_CODES: Final = {  # redis-py turns these first words of a reply into classes and drops them from the message
+    exceptions.OutOfMemoryError: "OOM",
+    exceptions.ReadOnlyError: "READONLY",
+    exceptions.BusyLoadingError: "LOADING",
+    exceptions.AuthenticationError: "NOAUTH",
+    exceptions.NoPermissionError: "NOPERM",
+    exceptions.ClusterDownError: "CLUSTERDOWN",
+    exceptions.MasterDownError: "MASTERDOWN",
+}
 _ADVICE: Final = {
     "READONLY": "this is a replica; name the primary in ARMT_STORE_URL",
     "LOADING": "it is still reading its data; try again",
     "BUSY": "another client's script keeps it busy; try again",
     "MISCONF": "it cannot write to its disk and takes no writes; look at its log",
-    "NOAUTH": "it asks for a password; put one in ARMT_STORE_URL",
-    "WRONGPASS": "it refuses the password in ARMT_STORE_URL",
-    "NOPERM": "the user in ARMT_STORE_URL lacks a permission; scripts and keys armt:* are needed",
+    "NOAUTH": "it does not accept the user or the password in ARMT_STORE_URL",
+    "NOPERM": "the user in ARMT_STORE_URL needs the permission for scripts and for keys armt:*",
     "MASTERDOWN": "its primary is down; try again",
     "CLUSTERDOWN": "the cluster is down; try again",
     "NOREPLICAS": "it has too few replicas to take writes; try again",
@@ -127,6 +134,8 @@ class RedisClient:
                 raise OffsetMismatch(int(rest[0]))
             case b"trimmed":
                 raise LogTrimmed(int(args[0]), int(rest[0]))
+            case b"unstaged":
+                raise StoreUnavailable(f"copying to session {session_id!r} took too long: try again")
             case _:
                 assert word == b"damaged", word
                 raise StoreUnavailable(
@@ -169,7 +178,7 @@ async def _warn_of_loss(redis: Redis) -> None:
     for setting, wanted in (("maxmemory-policy", "noeviction"), ("appendonly", "yes")):
         try:
             found = (await redis.config_get(setting)).get(setting)
-        except ResponseError:
+        except exceptions.ResponseError:
             _log.debug("the redis server does not tell its %s", setting)
             continue
         if found is not None and found != wanted:
@@ -177,15 +186,14 @@ async def _warn_of_loss(redis: Redis) -> None:
 
 
 def _translated(error: RedisError) -> StoreFull | StoreUnavailable:
-    told = str(error)
-    # older servers put what a script met into the middle of their message
+    code = _CODES.get(type(error))
+    told = f"{code} {error}" if code else str(error)
+    # looked for anywhere: what a script met, older servers tell in the middle of the message
     if "OOM command not allowed" in told or "No space left on device" in told:
-        return StoreFull(
-            "the redis server has no memory or disk left: delete sessions or raise its maxmemory"
-        )
-    if isinstance(error, RedisTimeoutError):
-        return StoreUnavailable(f"the redis server did not answer in {_TIMEOUT_SECONDS:g} s: try again")
-    advice = next((advice for word, advice in _ADVICE.items() if word in told), None)
-    if advice is None and isinstance(error, RedisConnectionError):
+        return StoreFull("redis has no memory or disk left: delete sessions or raise its maxmemory")
+    if isinstance(error, exceptions.TimeoutError):
+        return StoreUnavailable("the redis server does not answer in time: try again")
+    advice = next((advice for word, advice in _ADVICE.items() if f"{word} " in told), None)
+    if advice is None and isinstance(error, exceptions.ConnectionError):
         advice = "is it running, and is ARMT_STORE_URL right? try again"
     return StoreUnavailable(f"redis: {told}: {advice or 'look at its log'}")

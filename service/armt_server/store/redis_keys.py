@@ -103,5 +103,6 @@ class Stage:
         return key(self.session_id, f"stage:{self.token}:snap:{offset}")
 
     def keys(self, part: Part) -> list[str]:
-        """All keys that `part` takes."""
-        return [self.log, *map(self.snapshot, part.snapshots)]
+        """All keys that `part` takes: those of its snapshots, then the log unless it is empty."""
+        log = [self.log] if part.log_start < part.end else []
+        return [*map(self.snapshot, part.snapshots), *log]

@@ -7,7 +7,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 import pytest
-from worlds import World, a_session, whole_log
+from worlds import World, a_session, all_listed, whole_log
 
 from armt_server.errors import SessionExists, SessionExpired, SessionNotFound, StoreUnavailable
 from armt_server.store import GRACE_SECONDS, MAX_TTL_SECONDS, StateStore
@@ -35,18 +35,6 @@ EVERY_METHOD: dict[str, Callable[[StateStore, str], Awaitable[object]]] = {
 every_method = pytest.mark.parametrize("method", EVERY_METHOD.values(), ids=EVERY_METHOD.keys())
 
 
-async def all_listed(store: StateStore, limit: int) -> list[str]:
-    """The ids on all pages; other tests may have sessions on the same server."""
-    found: list[str] = []
-    more, after = True, None
-    while more:
-        page, more = await store.list(limit, after)
-        assert len(page) == limit or not more
-        found += [record.id for record in page]
-        after = found[-1] if found else None
-    return found
-
-
 def test_every_store_speaks_the_protocol(store: StateStore):
     assert isinstance(store, StateStore)
 
@@ -68,6 +56,7 @@ async def test_an_id_is_taken_only_once(store: StateStore, session_id: str):
     with pytest.raises(SessionExists):
         await store.create(a_session(session_id))
     assert await whole_log(store, session_id) == b"kept"
+    assert (await all_listed(store, 1)).count(session_id) == 1
 
 
 @pytest.mark.parametrize("name", ["with:colon", "{braces}", "a}:meta", "ü ☃", "'; DROP TABLE session", " "])
@@ -112,6 +101,7 @@ async def test_an_id_can_be_used_anew_after_deletion_and_starts_empty(store: Sta
     assert await store.snapshots(session_id) == []
     assert await store.append(session_id, 0, b"new") == 3
     assert await whole_log(store, session_id) == b"new"
+    assert (await all_listed(store, 1)).count(session_id) == 1
 
 
 async def test_sessions_are_listed_newest_first_in_pages_that_neither_miss_nor_repeat(store: StateStore):

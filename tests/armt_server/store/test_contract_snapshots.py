@@ -7,7 +7,7 @@ import random
 from typing import TYPE_CHECKING
 
 import pytest
-from worlds import World, a_session, whole_log
+from worlds import a_session, whole_log
 
 from armt_server.errors import LogTrimmed, OffsetMismatch, SessionExists, SessionNotFound
 
@@ -151,21 +151,25 @@ async def test_a_fork_does_not_overwrite_a_session(store: StateStore, source: st
     assert await store.snapshots(taken.id) == []
 
 
-async def test_a_fork_taken_while_the_source_grows_is_of_one_moment(store: StateStore, world: World):
-    other = await world.open()
+async def test_a_fork_taken_while_the_source_grows_and_is_trimmed_is_of_one_moment(
+    store: StateStore, other_worker: StateStore
+):
     source = (await store.create(a_session())).id
+    text = b"".join(b"%02d" % i for i in range(40))
 
     async def grow() -> None:
         for i in range(40):
-            await other.append(source, 2 * i, b"%02d" % i)
-            if i % 5 == 4:
-                await other.put_snapshot(source, 2 * i + 2, b"memory")
+            end = await other_worker.append(source, 2 * i, text[2 * i : 2 * i + 2])
+            if i % 10 == 9:
+                await other_worker.put_snapshot(source, end, b"memory")
+                await other_worker.trim_log(source, end)
+                await other_worker.delete_snapshot(source, end - 20)
 
-    growing = asyncio.create_task(grow())
-    text = b"".join(b"%02d" % i for i in range(40))
-    while not growing.done():
-        fork = await store.fork(source, a_session())
-        assert await whole_log(store, fork.id) == text[: fork.log_end]
-        assert await store.snapshots(fork.id) == list(range(10, fork.log_end + 1, 10))[::-1]
-    await growing
-    await other.close()
+    async with asyncio.TaskGroup() as tasks:
+        growing = tasks.create_task(grow())
+        while not growing.done():
+            fork = await store.fork(source, a_session())
+            assert await whole_log(store, fork.id, fork.log_start) == text[fork.log_start : fork.log_end]
+            assert fork.log_start <= fork.snapshot_offset <= fork.log_end  # so its memory can be made
+            if fork.snapshot_offset:
+                assert await store.get_snapshot(fork.id, fork.snapshot_offset) == b"memory"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from redis.asyncio import Redis
@@ -12,6 +13,7 @@ from armt_server.store import GRACE_SECONDS, SessionRecord, open_store
 from armt_server.store.sqlite import SqliteStore
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from armt_server.store import StateStore
@@ -62,6 +64,15 @@ class RedisWorld:
                     )
 
 
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[StateStore]:
+    store = await open_store(url)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
 async def keys_of(redis: Redis, session_id: str) -> list[bytes]:
     return [key async for key in redis.scan_iter(f"armt:{{{session_id}}}:*", count=1000)]
 
@@ -76,4 +87,18 @@ async def whole_log(store: StateStore, session_id: str, start: int = 0, limit: i
     while piece := await store.read_log(session_id, start + len(found), limit):
         assert len(piece) <= limit
         found += piece
+    return found
+
+
+async def all_listed(store: StateStore, limit: int) -> list[str]:
+    """The ids on all pages; other tests may have sessions on the same server."""
+    found: list[str] = []
+    more, after = True, None
+    while more:
+        page, more = await store.list(limit, after)
+        assert len(page) == limit or not more
+        for record in page:
+            assert record.id not in found
+            found.append(record.id)
+        after = found[-1] if found else None
     return found
