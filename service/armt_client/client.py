@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, Unpack
 from urllib.parse import quote
 
-from armt_client.errors import InputError, Problem, TimedOut, UnexpectedReply, problem
+from armt_client.errors import InputError, Problem, UnexpectedReply, problem
 from armt_client.events import events
 from armt_client.retry import Retry
 from armt_client.source import open_source
 from armt_client.transport import Http, upload_offset
 from armt_client.upload import Upload
 from armt_client.values import Answer, Delta, Progress, Session, SessionPage
+from armt_client.waiting import until_absorbed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from types import TracebackType
 
+    from armt_client.errors import ClientError
     from armt_client.options import AskOptions
     from armt_client.source import Text
 
 DEFAULT_SERVER = "http://127.0.0.1:8000"
 _PIECE_BYTES = 256 * 1024  # small enough for a lively progress bar, large enough that requests cost nothing
-_POLL_SECONDS = 0.2
 _KEEP: Any = object()  # "leave this as it is", where None has a meaning of its own
 
 
@@ -98,7 +98,7 @@ class Client:
             body["metadata"] = dict(metadata)
         if keep_source:
             body["keep_source"] = True
-        return Session.from_json(self._http.json("POST", "/v1/sessions", body))
+        return Session.from_json(self._http.json("POST", "/v1/sessions", json=body))
 
     def get_session(self, session_id: str) -> Session:
         """A session as it is now."""
@@ -106,9 +106,8 @@ class Client:
 
     def list_sessions(self, *, limit: int | None = None, after: str | None = None) -> SessionPage:
         """One page of sessions, newest first; `after` is the `last_id` of the page before."""
-        params = {
-            name: value for name, value in {"limit": limit, "after": after}.items() if value is not None
-        }
+        wanted = {"limit": limit, "after": after}
+        params = {name: value for name, value in wanted.items() if value is not None}
         return SessionPage.from_json(self._http.json("GET", "/v1/sessions", params=params))
 
     def sessions(self) -> Iterator[Session]:
@@ -128,7 +127,7 @@ class Client:
             body["ttl_seconds"] = ttl_seconds
         if metadata is not _KEEP:
             body["metadata"] = dict(metadata)
-        return Session.from_json(self._http.json("PATCH", _path(session_id), body))
+        return Session.from_json(self._http.json("PATCH", _path(session_id), json=body))
 
     def delete_session(self, session_id: str) -> None:
         """Forget a session and all that it read."""
@@ -193,6 +192,7 @@ class Client:
         *,
         upto: int | None = None,
         progress: Callable[[Session], None] = lambda _session: None,
+        waiting: Callable[[ClientError, float], None] = lambda _error, _seconds: None,
         stall_seconds: float = 120.0,
     ) -> Session:
         """Wait until the session's text is read into its memory.
@@ -201,23 +201,20 @@ class Client:
             session_id: the session.
             upto: bytes to wait for; None for all that the session holds now.
             progress: called with the session each time it was looked at.
+            waiting: called before each wait for a server that is away, with the error and the seconds.
             stall_seconds: give up after so long without a byte absorbed.
 
         Raises:
             TimedOut: nothing moved for `stall_seconds`.
         """
-        done, since = -1, time.monotonic()
-        while True:
-            session = self.retry.call(lambda: self.get_session(session_id))
-            progress(session)
-            upto = session.context.bytes if upto is None else upto
-            if session.context.absorbed_bytes >= upto:
-                return session
-            if session.context.absorbed_bytes != done:
-                done, since = session.context.absorbed_bytes, time.monotonic()
-            elif time.monotonic() - since > stall_seconds:
-                raise TimedOut(f"{done} of {upto} bytes are absorbed, and no more in {stall_seconds:.0f} s")
-            self.retry.sleep(_POLL_SECONDS)
+        return until_absorbed(
+            lambda: self._look(session_id),
+            upto=upto,
+            progress=progress,
+            waiting=waiting,
+            stall_seconds=stall_seconds,
+            retry=self.retry,
+        )
 
     # Asking
 
@@ -268,6 +265,11 @@ class Client:
         if not isinstance(data, list):
             raise UnexpectedReply("the list of models has no data: is this an ARMT server?")
         return [str(model["id"]) for model in data if isinstance(model, dict) and "id" in model]
+
+    def _look(self, session_id: str) -> Session:
+        # A server that knows the preference reads on, and answers when it is done or the second is over.
+        headers = {"Prefer": "wait=1"}
+        return Session.from_json(self._http.json("GET", _path(session_id), headers=headers))
 
     def _append_limit(self) -> int:
         if self._max_append_bytes is None:

@@ -10,7 +10,7 @@ import httpx
 from armt_client.errors import BadAddress, UnexpectedReply, problem, translated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 _CONNECT_SECONDS = 5.0
 
@@ -49,15 +49,13 @@ class Http:
         _check(response)
         return response
 
-    def json(
-        self, method: str, path: str, body: object = None, params: Mapping[str, Any] | None = None
-    ) -> dict[str, Any]:
-        """The JSON object of a successful reply.
+    def json(self, method: str, path: str, **request: Any) -> dict[str, Any]:
+        """The JSON object of a successful reply; otherwise as `call`.
 
         Raises:
             ClientError: as drawn in `armt_client.errors`.
         """
-        response = self.call(method, path, params=params, **({} if body is None else {"json": body}))
+        response = self.call(method, path, **request)
         reply = _parsed(response)
         if not isinstance(reply, dict):
             raise UnexpectedReply(f"{method} {response.url} gave no JSON object: is this an ARMT server?")

@@ -48,6 +48,8 @@ class ScriptedServer(ThreadingHTTPServer):
         self.max_append_bytes = 1 << 20
         self.absorbs_a_look = 1 << 30  # bytes absorbed each time that the session is looked at
         self.absorbed: dict[str, int] = {}
+        self.looks: list[str | None] = []  # the Prefer header of each look at a session
+        self.lost_looks = 0  # so many looks more lose their connection
         self.events = b""
 
     @property
@@ -85,7 +87,11 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path == "/v1/sessions":
             sessions = [self._session(name) for name in self.server.texts]
             self._json(200, {"object": "list", "data": sessions, "has_more": False, "last_id": None})
+        elif self.server.lost_looks:
+            self.server.lost_looks -= 1
+            self.close_connection = True
         elif (name := self._name()) is not None:
+            self.server.looks.append(self.headers["Prefer"])
             self._json(200, self._session(name))
 
     def do_POST(self) -> None:

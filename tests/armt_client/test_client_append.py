@@ -271,6 +271,17 @@ def test_waiting_for_absorption_tells_each_step(
     assert session.context.absorbed_bytes == session.context.bytes == 104
 
 
+def test_waiting_for_absorption_outlives_a_lost_connection_and_tells_it(
+    client: Client, server: ScriptedServer, session_id: str
+) -> None:
+    client.append(session_id, TEXT)
+    server.lost_looks = 2
+    told: list[type[ClientError]] = []
+    client.wait_absorbed(session_id, waiting=lambda error, _seconds: told.append(type(error)))
+    assert told == [ConnectionFailed, ConnectionFailed]
+    assert server.looks == ["wait=1"]
+
+
 def test_waiting_for_absorption_that_stands_still_ends(
     client: Client, server: ScriptedServer, session_id: str
 ) -> None:

@@ -118,7 +118,7 @@ def _send(client: Client, text: BinaryIO, session: Session, upload: _Upload, *, 
         offset = client.append(session.id, text, at=at, progress=meter.sent)
         meter.end(offset)
         if wait:
-            client.wait_absorbed(session.id, upto=offset, progress=meter.read)
+            client.wait_absorbed(session.id, upto=offset, progress=meter.read, waiting=meter.waiting)
     sent = offset - session.context.bytes
     common.note(
         f"sent {sent:,} bytes" if sent else f"nothing to send: the session holds all {offset:,} bytes"

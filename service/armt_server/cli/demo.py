@@ -133,7 +133,7 @@ def _run(client: Client, story: _Story) -> str:
     with Meter(client, session) as meter:
         offset = client.append(session.id, story.text, progress=meter.sent)
         meter.end(offset)
-        session = client.wait_absorbed(session.id, upto=offset, progress=meter.read)
+        session = client.wait_absorbed(session.id, upto=offset, progress=meter.read, waiting=meter.waiting)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("question", "answer", "truth", ""):
         table.add_column(name)

@@ -81,12 +81,12 @@ class Meter:
 
     def sent(self, progress: Sent) -> None:
         """Take in how far the append is; for `Client.append(progress=...)`."""
-        told = (
-            f"{progress.waiting.title}; next try in {progress.wait_seconds:.0f} s" if progress.waiting else ""
-        )
-        self._bars.update(self._sent, completed=progress.offset, total=progress.end, note=told)
-        self._bars.update(self._read, total=progress.end)
-        if progress.waiting is None and time.monotonic() - self._looked > _LOOK_SECONDS:
+        if progress.waiting is not None:
+            self.waiting(progress.waiting, progress.wait_seconds)
+            return
+        self._bars.update(self._sent, completed=progress.offset, total=progress.end)
+        self._bars.update(self._read, total=progress.end, note="")
+        if time.monotonic() - self._looked > _LOOK_SECONDS:
             self._look()
 
     def read(self, session: Session) -> None:
@@ -97,11 +97,16 @@ class Meter:
             self._read,
             completed=session.context.absorbed_bytes,
             tokens_per_second=self.tokens_per_second,
+            note="",
         )
+
+    def waiting(self, error: ClientError, seconds: float) -> None:
+        """Say why nothing moves; for `Client.wait_absorbed(waiting=...)`."""
+        self._bars.update(self._read, note=f"{error.title}; next try in {seconds:.0f} s")
 
     def end(self, offset: int) -> None:
         """All is sent: the bars now have an end, also where a stream had none."""
-        self._bars.update(self._sent, completed=offset, total=offset, note="")
+        self._bars.update(self._sent, completed=offset, total=offset)
         self._bars.update(self._read, total=offset)
 
     def _look(self) -> None:

@@ -30,7 +30,7 @@ def book(tmp_path: Path) -> Path:
 def stdin(monkeypatch: pytest.MonkeyPatch) -> io.BytesIO:
     """What the next command reads from standard input."""
     data = io.BytesIO()
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(data)))  # type: ignore[arg-type]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BufferedReader(data)))
     return data
 
 
