@@ -43,7 +43,7 @@ def until_absorbed(
             done, since = absorbed, time.monotonic()
         elif time.monotonic() - since > stall_seconds:
             raise TimedOut(
-                f"{absorbed} of {upto} bytes are absorbed, and no more in {stall_seconds:.0f} s: ask the session "
-                "a question, which makes the server read on or tell what keeps it from it"
+                f"{absorbed} of {upto} bytes are absorbed, and no more in {stall_seconds:.0f} s: ask the "
+                "session a question, which makes the server read on or tell what keeps it from it"
             )
         retry.sleep(_POLL_SECONDS)
