@@ -34,8 +34,6 @@ ServerError                    500 internal_error
 pydantic, `armt.errors`) are translated into this tree where they enter.
 """
 
-# ruff: noqa: N818  a class says what happened, not that it is an error: `SessionNotFound`
-
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar

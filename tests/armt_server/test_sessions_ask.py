@@ -151,6 +151,8 @@ async def test_an_answer_that_is_cut_off_says_so(url: str):
         ("aab and so on", ("aaab", "ab"), "a"),
         ("one<|end|> two", (), "one"),
         ("stop", ("stop",), ""),
+        (" \n kitchen", (), "kitchen"),
+        ("\nkitchen", ("\n",), ""),
         ("日本語🐈 ok", ("語🐈",), "日本"),
     ],
 )
@@ -213,7 +215,7 @@ async def test_a_shutdown_ends_a_question_that_waits_for_absorption(url: str):
 
 @settings(deadline=None)
 @given(
-    st.text([*LETTERS[:3], "é", "🐈", "\ufffd"], max_size=12),
+    st.text([*LETTERS[:3], " ", "é", "🐈", "\ufffd"], max_size=12),
     st.none() | st.text("abcé🐈", min_size=1, max_size=4),
 )
 def test_the_pieces_of_an_answer_are_its_text_up_to_the_stop(said: str, stop: str | None):
@@ -225,5 +227,5 @@ def test_the_pieces_of_an_answer_are_its_text_up_to_the_stop(said: str, stop: st
             break
     pieces.append(transcript.end())
     expected, found, _ = said.partition(stop) if stop is not None else (said, "", "")
-    assert "".join(pieces) == transcript.text == expected
+    assert "".join(pieces) == transcript.text == expected.lstrip()
     assert transcript.stopped == bool(found)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import math
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends, Header, Request, Response
 
 from armt_server.api import examples
 from armt_server.api.dependencies import Patience, ServiceDep, SessionId, require_json
-from armt_server.api.streams import attended
+from armt_server.api.waiting import wait_until_absorbed
 from armt_server.errors import (
     BodyTooLarge,
     ContextFull,
@@ -20,18 +18,13 @@ from armt_server.errors import (
     InvalidRequest,
     InvalidText,
     OffsetMismatch,
-    ServerError,
     SessionExpired,
     SessionNotFound,
-    ShuttingDown,
     StoreFull,
     TooManyPending,
     UnsupportedMediaType,
 )
 from armt_server.schemas import MAX_OFFSET, Appended, AppendText
-
-if TYPE_CHECKING:
-    from armt_server.api.dependencies import Service
 
 router = APIRouter(prefix="/v1/sessions/{session_id}/context", tags=["context"])
 
@@ -123,7 +116,7 @@ async def patch_context(
     await service.sessions.get(session_id)  # an unknown session is told before its body is read
     data = await _read(request, service.settings.max_append_bytes)
     appended = await service.sessions.append(session_id, offset, data)
-    absorbed = await _absorbed(request, service, session_id, appended.offset, patience)
+    absorbed = await wait_until_absorbed(request, service, session_id, appended.offset, patience)
     return Response(status_code=204, headers=_offset_headers(appended.offset, absorbed=absorbed))
 
 
@@ -150,7 +143,7 @@ async def post_context(
     if len(data) > service.settings.max_append_bytes:
         raise BodyTooLarge(service.settings.max_append_bytes)
     appended = await service.sessions.append(session_id, body.offset, data)
-    absorbed = await _absorbed(request, service, session_id, appended.offset, patience)
+    absorbed = await wait_until_absorbed(request, service, session_id, appended.offset, patience)
     response.headers.update(_offset_headers(appended.offset, absorbed=absorbed))
     return Appended(session_id=session_id, offset=appended.offset, absorbed=absorbed)
 
@@ -191,24 +184,6 @@ async def _read(request: Request, limit: int) -> bytes:
     if not data:
         raise EmptyBody
     return bytes(data)
-
-
-async def _absorbed(
-    request: Request, service: Service, session_id: str, upto: int, patience: float | None
-) -> bool:
-    """Whether the memory holds the text up to `upto`, waiting for it as long as the client wants to."""
-    if patience is None:
-        return False
-    try:
-        async with asyncio.timeout(None if math.isinf(patience) else patience):
-            waiting = service.sessions.wait_absorbed(session_id, upto)
-            await attended(request.receive, waiting, service.stopping)
-    except (TimeoutError, ShuttingDown):
-        return False  # the text is durable all the same
-    except ServerError as error:
-        error.headers.setdefault("Upload-Offset", str(upto))
-        raise
-    return True
 
 
 def _offset_headers(offset: int, *, absorbed: bool) -> dict[str, str]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from armt_server.api import examples
-from armt_server.api.dependencies import ServiceDep, SessionId, require_json, session_reply
+from armt_server.api.dependencies import Patience, ServiceDep, SessionId, require_json, session_reply
+from armt_server.api.waiting import wait_until_absorbed
 from armt_server.errors import (
     BodyTooLarge,
     InvalidRequest,
@@ -78,8 +79,17 @@ async def list_sessions(
     summary="Look at a session",
     responses=examples.reply(200, examples.SESSION) | examples.problems(*_NO_SESSION),
 )
-async def get_session(service: ServiceDep, session_id: SessionId) -> Session:
-    """`context` tells what it was given to read and how far it is."""
+async def get_session(
+    request: Request, service: ServiceDep, session_id: SessionId, patience: Patience
+) -> Session:
+    """`context` tells what it was given to read and how far it is.
+
+    With `Prefer: wait` the reply comes when all of it is read, or when the time is over. A worker that was
+    restarted reads a session on when it is waited for, asked or appended to.
+    """
+    if patience is not None:
+        record = await service.sessions.get(session_id)
+        await wait_until_absorbed(request, service, session_id, record.log_end, patience)
     return session_reply(await service.sessions.status(session_id))
 
 

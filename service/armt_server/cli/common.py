@@ -34,7 +34,7 @@ ApiKey = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object a line.")]
 
 
-class Stop(Exception):  # noqa: N818  it ends a command; that is not always an error
+class Stop(Exception):
     """Ends the command with a message for the user and an exit code."""
 
     def __init__(self, title: str, detail: str = "", *, code: int = 1) -> None:

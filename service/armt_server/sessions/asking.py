@@ -116,6 +116,8 @@ async def answer(
 class Transcript:
     """An answer being written. What may turn out to be a stop text, or half a character, is held back.
 
+    White space before the first word is left out: models put it there, nobody asks for it.
+
     Args:
         tokenizer: turns ids into text.
         stops: texts that end the answer and do not belong to it.
@@ -159,6 +161,7 @@ class Transcript:
         return "" if self._stopped else self._show(self._tokenizer.decode(self._ids))
 
     def _show(self, text: str) -> str:
+        text = text.lstrip()
         new = text[len(self._shown) :]
         self._shown += new
         return new

@@ -10,7 +10,6 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from armt.codec import Snapshot
-
 from armt.text import TextState
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from armt.checkpoint import save
 from armt_server.app import create_app, open_service
 from armt_server.errors import MissingModel, StoreUnavailable
 from armt_server.settings import Settings
+from armt_server.store import open_store
 from serving import running
 
 if TYPE_CHECKING:
@@ -125,6 +126,20 @@ def test_waiting_for_absorption_leaves_nothing_to_absorb(http: httpx.Client):
     assert reply.json()["absorbed"] is True
     context = http.get(f"/v1/sessions/{session_id}").json()["context"]
     assert context["absorbed_bytes"] == context["bytes"] == len(TEXT.encode())
+
+
+def test_text_that_a_lost_worker_accepted_is_read_when_somebody_waits_for_it(
+    http: httpx.Client, settings: Settings
+):
+    async def accept_elsewhere(session_id: str) -> None:
+        store = await open_store(settings.store_url)
+        await store.append(session_id, 0, TEXT.encode())
+        await store.close()
+
+    session_id = _make(http)
+    asyncio.run(accept_elsewhere(session_id))
+    session = http.get(f"/v1/sessions/{session_id}", headers={"Prefer": "wait"}).json()
+    assert session["context"]["absorbed_bytes"] == session["context"]["bytes"] == len(TEXT.encode())
 
 
 def test_bytes_that_are_no_text_are_refused_and_located(http: httpx.Client):

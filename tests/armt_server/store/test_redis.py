@@ -153,7 +153,6 @@ async def test_all_keys_of_a_session_share_a_tag_and_end_together(store: StateSt
     await store.append(session_id, 0, b"text")
     await store.put_snapshot(session_id, 3, b"memory")
     await store.put_snapshot(session_id, 4, b"memory")
-    await store.touch(session_id)
     keys = await keys_of(redis, session_id)
     names = sorted(key.decode().removeprefix(f"armt:{{{session_id}}}:") for key in keys)
     assert names == ["log", "meta", "snap:3", "snap:4", "snaps"]
@@ -191,6 +190,29 @@ async def test_a_fork_whose_staged_keys_vanish_makes_nothing(store: StateStore):
         await store._create(made, part, stage)
     with pytest.raises(SessionNotFound):
         await store.get(made.id)
+
+
+@pytest.mark.parametrize(
+    "seen_before", [Part(end=8), Part(end=8, snapshots=(8, 4)), Part(end=8, log_start=4, snapshots=(4,))]
+)
+async def test_a_copy_of_what_has_changed_since_is_not_used(store: StateStore, seen_before: Part):
+    assert isinstance(store, RedisStore)
+    source = (await store.create(a_session())).id
+    await store.append(source, 0, b"text")
+    await store.append(source, 4, b"more")
+    await store.put_snapshot(source, 4, b"memory")
+    assert not await store._copied(source, seen_before, Stage(a_session().id))
+    assert await store._copied(source, Part(end=8, snapshots=(4,)), Stage(a_session().id))
+
+
+async def test_a_trim_gives_the_memory_back(store: StateStore, redis: Redis):
+    session_id = (await store.create(a_session())).id
+    await store.append(session_id, 0, b"text")
+    await store.append(session_id, 4, b"more")
+    await store.trim_log(session_id, 4)
+    assert await redis.xlen(f"armt:{{{session_id}}}:log") == 1
+    await store.trim_log(session_id, 8)
+    assert await redis.xlen(f"armt:{{{session_id}}}:log") == 0
 
 
 async def test_a_log_that_the_server_lost_is_told_as_such(store: StateStore, redis: Redis):

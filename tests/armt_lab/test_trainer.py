@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import random
+from itertools import islice
+from pathlib import Path
+
+import pytest
+import torch
+
+from armt import checkpoint
+from armt_lab import prose, recipe
+from armt_lab.train import export, run
+from armt_lab.trainer import Trainer
+
+TINY = recipe.Recipe(
+    name="tiny",
+    size=recipe.Size(vocab=600, d_model=16, layers=2, heads=2, d_ff=32, d_mem=4, memory_tokens=2),
+    stages=(
+        recipe.Stage(segment=24, segments=1, rows=3, memory=False, max_steps=2),
+        recipe.Stage(
+            segment=24, segments=2, rows=3, density=(0.3, 1.0), story=4.0, whole_facts=True, max_steps=6
+        ),
+    ),
+    final_decay=2,
+)
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small book and the tokenizer of TINY, whose training takes most of the time."""
+    folder = tmp_path_factory.mktemp("runs")
+    text = "".join(islice(prose.sentences(random.Random(0)), 300))
+    (folder / "books").mkdir()
+    (folder / "books" / "small.txt").write_text(text)
+    Trainer(TINY, folder / "first", folder / "books", CPU)
+    return folder
+
+
+def trainer_in(runs: Path, name: str) -> Trainer:
+    folder = runs / name
+    folder.mkdir(exist_ok=True)
+    (folder / "tokenizer.json").write_bytes((runs / "first" / "tokenizer.json").read_bytes())
+    return Trainer(TINY, folder, runs / "books", CPU)
+
+
+def weights(trainer: Trainer) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in trainer.model.parameters()])
+
+
+def test_an_interrupted_run_goes_on_at_the_very_step_and_ends_with_the_same_weights(runs: Path) -> None:
+    whole = trainer_in(runs, "whole")
+    for _ in range(6):
+        whole.train_step()
+        whole.advance()
+    for _ in range(2):
+        part = trainer_in(runs, "part")
+        part.resume()
+        for _ in range(3):
+            part.train_step()
+            part.advance()
+        part.save()
+    assert part.step == whole.step == 6
+    assert torch.equal(weights(part), weights(whole))
+    assert torch.equal(part.state.W, whole.state.W)
+
+
+def test_a_run_ends_with_metrics_and_a_model_that_the_library_loads(runs: Path, tmp_path: Path) -> None:
+    trainer = trainer_in(runs, "ended")
+    assert run(trainer, seconds=600)
+    export(trainer, tmp_path / "model")
+    loaded = checkpoint.load(str(tmp_path / "model"), device="cpu", dtype="float32")
+    assert loaded.template.stop == ("<|end|>",)
+    assert loaded.model.config.segment_size == 24
+    ids = torch.arange(24).unsqueeze(0)
+    assert torch.equal(
+        loaded.model.absorb(ids, loaded.model.empty_state()).W,
+        trainer.model.absorb(ids, trainer.model.empty_state()).W,
+    )
+    assert (trainer.folder / "metrics.csv").exists()
+
+
+def test_the_last_stage_ends_at_its_last_step_with_a_learning_rate_of_nothing(runs: Path) -> None:
+    trainer = trainer_in(runs, "decay")
+    trainer.enter(1)
+    trainer.stage_step = TINY.stages[1].max_steps
+    assert trainer.learning_rate() == 0
+    assert trainer.advance()
+
+
+def test_a_stage_ends_early_when_its_accuracy_is_reached(runs: Path) -> None:
+    trainer = trainer_in(runs, "early")
+    trainer.stage_step = 100
+    trainer.recent.extend([1.0] * 50)
+    assert not trainer.advance()
+    assert trainer.index == 1
+
+
+def test_a_recipe_with_an_unknown_key_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.toml"
+    path.write_text('name = "x"\nlearning_rat = 1\n[[stage]]\nsegment = 8\nsegments = 1\nrows = 1\n')
+    with pytest.raises(TypeError, match="learning_rat"):
+        recipe.load(path)
+
+
+def test_every_recipe_of_the_project_can_be_read() -> None:
+    folder = Path(__file__).parents[2] / "model" / "recipes"
+    recipes = [recipe.load(path) for path in sorted(folder.glob("*.toml"))]
+    assert recipes
+    assert all(r.stages for r in recipes)
