@@ -16,7 +16,6 @@ from armt_server.errors import StoreFull, StoreUnavailable
 from armt_server.store import open_store
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from armt_server.store.sqlite import SqliteStore
@@ -25,13 +24,6 @@ if TYPE_CHECKING:
 @pytest.fixture
 def world(tmp_path: Path) -> SqliteWorld:
     return SqliteWorld(tmp_path)
-
-
-@pytest.fixture
-async def store(world: SqliteWorld) -> AsyncIterator[SqliteStore]:
-    opened = await world.open()
-    yield opened
-    await opened.close()
 
 
 async def pragma(store: SqliteStore, text: str) -> object:
