@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from armt_lab.streams import Asked
 
 WARMUP = 100
+YOUNG_DENSITY = (0.3, 1.0)
+YOUNG_TOKENS = 160
 BLANK = 0.25
 """Share of asks with white space between text and question that no word took up, as texts often end in it."""
 
@@ -135,7 +137,7 @@ class Trainer:
         for stream in self.streams:
             stream.start_story()
         ids = torch.tensor([s.peek(size) for s in self.streams], device=self.device)
-        return self._ask(ids, self.model.empty_state(len(self.streams)), ahead=size)
+        return self._ask(self.streams, ids, self.model.empty_state(len(self.streams)), ahead=size)
 
     def _read_and_ask(self) -> list[Graded]:
         stage, size = self.stage, self.stage.segment
@@ -146,11 +148,23 @@ class Trainer:
             state = self.model.absorb(ids[:, (k - 1) * size : k * size], state)
             looks = random.Random(self.step * 1000 + k)
             extra = looks.randrange(1, size) if looks.random() < stage.lookahead else 0
-            graded.append(self._ask(ids[:, k * size : k * size + extra], state, ahead=k * size + extra))
+            graded.append(
+                self._ask(self.streams, ids[:, k * size : k * size + extra], state, ahead=k * size + extra)
+            )
+        graded.append(self._ask_young())
         self.state = state.detach()
         for stream in self.streams:
             stream.advance(stage.segments * size)
         return [g for g in graded if len(g.right)]
+
+    def _ask_young(self) -> Graded:
+        """Ask sessions that have read less than a segment, which the carried rows hardly ever are."""
+        rng = random.Random(f"{self.recipe.seed}/young/{self.step}")
+        stage = dataclasses.replace(self.stage, density=YOUNG_DENSITY)
+        streams = [Stream(self.source, stage, rng) for _ in self.streams]
+        size = rng.randint(1, min(self.stage.segment, YOUNG_TOKENS))
+        ids = torch.tensor([s.peek(size) for s in streams], device=self.device)
+        return self._ask(streams, ids, self.model.empty_state(len(streams)), ahead=size)
 
     def _restart_some(self) -> MemoryState:
         keep = torch.ones(len(self.streams), device=self.device)
@@ -163,14 +177,14 @@ class Trainer:
             state.W * keep[None, :, None, None], state.z * keep[None, :, None], state.segments * keep.long()
         )
 
-    def _ask(self, prefix: torch.Tensor, state: MemoryState, ahead: int) -> Graded:
-        if self.streams[0].rng.random() < BLANK:  # texts often end in white space that no word took up
-            blank = self._encode(self.streams[0].rng.choice(" \n"))
+    def _ask(self, streams: list[Stream], prefix: torch.Tensor, state: MemoryState, ahead: int) -> Graded:
+        if streams[0].rng.random() < BLANK:
+            blank = self._encode(streams[0].rng.choice(" \n"))
             prefix = torch.cat(
                 (prefix, torch.tensor([blank], device=self.device).expand(len(prefix), -1)), dim=1
             )
         rows: list[list[Asked]] = []
-        for stream in self.streams:
+        for stream in streams:
             known = stream.questions(ahead)
             rows.append(stream.rng.sample(known, min(len(known), self.recipe.questions)))
         return self.asker.grade(self.model, prefix, state, self.asker.asks(rows, self.recipe.questions))

@@ -1,0 +1,87 @@
+"""The model that ships, in the sessions that serve it."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+from workers import Worker, working
+
+from armt import checkpoint
+from armt.checkpoint import BUNDLED, Checkpoint
+from armt.decode import decode
+from armt_lab import babilong, prose
+from armt_lab.babi import samples
+from armt_lab.world import story
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from armt_lab.babilong import Composed
+
+MEGABYTE = 1_000_000
+AS_CERTAIN_AS_SHIPPED = 0.9
+
+
+@pytest.fixture(scope="module")
+def bundled() -> Checkpoint:
+    return checkpoint.load("bundled", device="cpu", dtype="float32")
+
+
+def texts(count: int, length: int, seed: int) -> list[Composed]:
+    rng = random.Random(seed)
+    told = list(samples(story("qa1", rng) for _ in range(count)))
+    return [
+        babilong.compose(sample, prose.sentences(rng), length, babilong.utf8_length, rng)
+        for sample in rng.sample(told, count)
+    ]
+
+
+def test_it_is_small() -> None:
+    assert sum(path.stat().st_size for path in BUNDLED.iterdir()) <= 10 * MEGABYTE
+
+
+async def test_it_answers_from_text_that_it_read_long_before(url: str, bundled: Checkpoint) -> None:
+    right = 0
+    asked = texts(40, 8_000, seed=1)
+    async with working(url, checkpoint=bundled, decode=decode) as worker:
+        for text in asked:
+            session_id = await worker.create()
+            await worker.append(session_id, text.text)
+            right += (await worker.ask(session_id, text.question)).text == text.answer
+    assert right >= AS_CERTAIN_AS_SHIPPED * len(asked)
+
+
+async def test_one_piece_single_bytes_and_random_pieces_give_the_same_ids_and_the_same_memory(
+    url: str, bundled: Checkpoint
+) -> None:
+    [text] = texts(1, 3_000, seed=2)
+    data = (text.text + " Émile était là. 猫が来た。").encode()
+    rng = random.Random(3)
+    cuts = sorted({0, len(data), *(rng.randrange(len(data)) for _ in range(25))})
+
+    async def read(worker: Worker, pieces: Iterable[bytes]) -> tuple[tuple[int, ...], torch.Tensor]:
+        session_id = await worker.create()
+        for piece in pieces:
+            await worker.append(session_id, piece)
+        await worker.read(session_id)
+        resident = worker.sessions._absorber.find(session_id)
+        assert resident is not None
+        folded = resident.folded
+        assert folded.offset == len(data)
+        rest = bundled.tokenizer.finish(folded.text) if bundled.tokenizer else []
+        return (*folded.tail_ids, *rest), folded.memory.W
+
+    async with working(url, checkpoint=bundled, decode=decode) as worker:
+        ids, memory = await read(worker, [data])
+        for pieces in (
+            [data[i : i + 1] for i in range(len(data))],
+            [data[a:b] for a, b in itertools.pairwise(cuts)],
+        ):
+            other_ids, other_memory = await read(worker, pieces)
+            assert other_ids == ids
+            assert torch.equal(other_memory, memory)
+    assert memory.abs().sum() > 0
