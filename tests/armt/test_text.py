@@ -79,7 +79,7 @@ def test_an_empty_stream_has_the_ids_of_an_empty_text(name: str):
 
 
 @pytest.mark.parametrize("language", PROSE)
-@pytest.mark.parametrize("name", set(FAMILIES) - {"merging-across-words"})
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name != "merging-across-words"])
 def test_ordinary_text_is_held_back_for_a_few_words_only(name: str, language: str):
     tokenizer = StreamTokenizer(family(name))
     state = TextState()
