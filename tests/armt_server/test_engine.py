@@ -186,6 +186,7 @@ async def test_draining_ends_absorption_at_a_segment_boundary_and_answers_at_a_t
         work = asyncio.create_task(engine.absorb(segments(TEXTS[1]), engine.empty))
         await arrived(model)
         draining = asyncio.create_task(engine.drain())
+        await asyncio.sleep(0)  # it is asked for before the model goes on
         model.gate.set()
         await draining
         with pytest.raises(ShuttingDown):
