@@ -79,7 +79,7 @@ async def test_a_worker_that_closes_saves_what_it_has_read(url: str):
 
 async def test_a_worker_that_closes_in_the_middle_saves_up_to_a_boundary(url: str):
     model = HashChain()
-    text = PROSE * 300  # several pieces of the fold
+    text = PROSE * 900  # several pieces of the fold
     async with working(url, model) as first:
         session_id = await first.create()
         await first.append(session_id, text)
