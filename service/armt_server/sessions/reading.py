@@ -97,7 +97,8 @@ class Reading:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._saves.append(future)
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(future, timeout)
+            async with asyncio.timeout(timeout):
+                await future
 
     def tell_reached(self) -> None:
         """Answers those whom the fold as it is now is enough."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from contextlib import contextmanager
 from pathlib import Path
@@ -152,6 +153,8 @@ class RedisClient:
             yield self._redis
         except RedisError as error:
             raise _translated(error) from error
+        finally:
+            _end_if_cancelled()
 
     async def close(self) -> None:
         """Closes all connections; again does nothing."""
@@ -183,6 +186,17 @@ async def _warn_of_loss(redis: Redis) -> None:
             continue
         if found is not None and found != wanted:
             _log.warning("redis runs with %s %s and may lose sessions: set it to %s", setting, found, wanted)
+
+
+def _end_if_cancelled() -> None:
+    """Heeds a cancellation that the client library has swallowed.
+
+    It sends with `asyncio.wait_for`, which before Python 3.12 returns as if nothing had happened when it is
+    cancelled in the moment in which it is done. Whoever cancelled us would then wait for ever.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _translated(error: RedisError) -> StoreFull | StoreUnavailable:

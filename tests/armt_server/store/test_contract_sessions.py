@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
 from typing import TYPE_CHECKING
@@ -244,3 +245,17 @@ async def test_a_store_answers_until_it_is_closed_and_closing_again_does_nothing
         await store.ping()
     with pytest.raises(StoreUnavailable, match="closed"):
         await store.append("any", 0, b"x")
+
+
+async def test_a_call_that_is_cancelled_ends_at_whatever_moment(store: StateStore, session_id: str):
+    async def two_calls() -> None:
+        await store.get(session_id)
+        await store.touch(session_id)
+
+    for moment in range(200):
+        calling = asyncio.create_task(two_calls())
+        for _ in range(moment % 20):
+            await asyncio.sleep(0)
+        if calling.cancel():
+            with pytest.raises(asyncio.CancelledError):
+                await calling
