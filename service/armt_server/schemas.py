@@ -26,10 +26,13 @@ def _whole(text: str) -> str:
     return text
 
 
-Text = Annotated[str, AfterValidator(_whole)]
+_WHOLE: Final = AfterValidator(_whole)  # stands last, so that bounds are told as those of a text
 Ttl = Annotated[int, Field(ge=1, le=MAX_TTL_SECONDS, description="Seconds of disuse until it expires.")]
 Metadata = Annotated[
-    dict[Annotated[Text, Field(min_length=1, max_length=64)], Annotated[Text, Field(max_length=512)]],
+    dict[
+        Annotated[str, Field(min_length=1, max_length=64), _WHOLE],
+        Annotated[str, Field(max_length=512), _WHOLE],
+    ],
     Field(max_length=16, description="Notes of your own: up to 16 names (64 characters) with texts (512)."),
 ]
 
@@ -49,7 +52,7 @@ class CreateSession(_Request):
         json_schema_extra={"examples": [{"ttl_seconds": 86400, "metadata": {"title": "Emma"}}]}
     )
 
-    model: Annotated[Text, Field(min_length=1, max_length=512)] | None = Field(
+    model: Annotated[str, Field(min_length=1, max_length=512), _WHOLE] | None = Field(
         default=None, description="One of GET /v1/models; left out, the server's own."
     )
     ttl_seconds: Ttl | None = Field(
@@ -81,7 +84,7 @@ class AppendText(_Request):
         json_schema_extra={"examples": [{"text": "Mary went to the kitchen. ", "offset": 0}]}
     )
 
-    text: Text
+    text: Annotated[str, _WHOLE]
     offset: Annotated[int, Field(ge=0, le=MAX_OFFSET)] | None = Field(
         default=None,
         description="Bytes the session must hold before; left out: wherever it ends (a retry may repeat).",
@@ -95,7 +98,7 @@ class AskQuestion(_Request):
         json_schema_extra={"examples": [{"question": "Where is Mary?", "max_tokens": 16, "stream": False}]}
     )
 
-    question: Annotated[Text, Field(min_length=1, max_length=MAX_QUESTION_CHARS)]
+    question: Annotated[str, Field(min_length=1, max_length=MAX_QUESTION_CHARS), _WHOLE]
     max_tokens: Annotated[int, Field(ge=1, le=1_000_000)] | None = Field(
         default=None,
         description="At most `max_answer_tokens` of GET /v1/limits; left out: 64, or that if it is less.",
@@ -104,7 +107,7 @@ class AskQuestion(_Request):
         default=0.0, description="0 takes the likeliest token."
     )
     top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
-    stop: list[Annotated[Text, Field(min_length=1, max_length=256)]] = Field(
+    stop: list[Annotated[str, Field(min_length=1, max_length=256), _WHOLE]] = Field(
         default_factory=list, max_length=8, description="Texts that end the answer; they are not part of it."
     )
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = Field(
