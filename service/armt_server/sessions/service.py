@@ -187,7 +187,8 @@ class Sessions:
         began = time.monotonic()
         asked = await Question.of(question, sampling, stop, self._engine, self._settings)
         record = await self._absorber.record(session_id)
-        await self._store.touch(session_id)
+        if record.ttl_seconds is not None:  # otherwise a question needs nothing written, and no room for it
+            await self._store.touch(session_id)
         reached = await self._absorber.reach(session_id, record.log_end)
         async with contextlib.aclosing(answer(asked, reached, self._engine, began)) as events:
             async for event in events:
