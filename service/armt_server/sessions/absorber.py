@@ -114,7 +114,7 @@ class Absorber:
         self._residency.drop(session_id)
         task = self._tasks.get(session_id)
         if task is not None:
-            self._readings[session_id].fail(error)
+            self._readings[session_id].gone = error
             task.cancel()
             await asyncio.wait((task,))
 
@@ -149,7 +149,7 @@ class Absorber:
             error = unforeseen
             log.exception("session %s is not read on", reading.id)
         except asyncio.CancelledError:
-            error = ShuttingDown()
+            error = reading.gone or ShuttingDown()
             raise
         finally:
             del self._readings[reading.id], self._tasks[reading.id]

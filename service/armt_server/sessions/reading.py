@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from armt_server.errors import StoreUnavailable
 
 if TYPE_CHECKING:
-    from armt_server.errors import ContextFull
+    from armt_server.errors import ContextFull, ServerError
     from armt_server.sessions.fold import Folded
     from armt_server.sessions.snapshots import Loaded
     from armt_server.sessions.values import MemorySource
@@ -59,6 +59,7 @@ class Reading:
         woken: set when there may be something to do: more log, or hurry.
         hurry: save and end as soon as the log's end is reached, without resting first.
         tried: the fold that was last saved, or tried to be.
+        gone: why the task is cancelled, when it is because of the session and not because the server stops.
     """
 
     def __init__(self, session_id: str, resident: Resident | None) -> None:
@@ -67,6 +68,7 @@ class Reading:
         self.origin: Loaded | None = None
         self.woken = asyncio.Event()
         self.hurry = False
+        self.gone: ServerError | None = None
         self.tried: Folded | None = None if resident is None else resident.folded
         self._waiters: list[tuple[int, asyncio.Future[Folded]]] = []
         self._saves: list[asyncio.Future[None]] = []
