@@ -249,6 +249,7 @@ class Engine:
         try:
             ids = torch.tensor([job.segments[job.done] for job in readers], device=self._device)
             state = self._model.absorb(ids, MemoryState.cat([job.memory.to(self._device) for job in readers]))
+            memories = [state.row(row) for row in range(len(readers))]
         except Exception as error:  # noqa: BLE001  it is raised where the job is awaited
             if len(readers) == 1:
                 self._end(readers[0], error)
@@ -256,8 +257,7 @@ class Engine:
             for job in readers:  # alone, so that one session's trouble is not the others'
                 self._absorb([job])
             return
-        for row, job in enumerate(readers):
-            job.memory = state.row(row)
+        for job, job.memory in zip(readers, memories, strict=True):
             job.done += 1
             if job.done == len(job.segments):
                 self._end(job)
