@@ -64,7 +64,7 @@ def foreseen(exc: Exception, request_id: str) -> ServerError:
             f"something went wrong here, not with your request: try again, or report {request_id}"
         )
     if exc.status >= 500:  # noqa: PLR2004  the server's own errors start there
-        _log.warning("%s %s: %s", request_id, exc.code, exc.detail, exc_info=exc.__cause__)
+        _log.warning("%s %s: %s", request_id, exc.code, exc.detail)
     return exc
 
 
@@ -85,7 +85,9 @@ def _translated(request: Request, exc: Exception) -> ServerError:
     if exc.status_code == NotFound.status:
         return NotFound(f"there is nothing at {where}: /docs lists what there is")
     if exc.status_code == MethodNotAllowed.status:
-        allowed = ", ".join(_methods_at(request.app, request.url.path))
+        # A route knows only its own methods; what is not in our description, such as /docs, is one route.
+        described = ", ".join(_methods_at(request.app, request.url.path))
+        allowed = described or (exc.headers or {}).get("Allow", "")
         return MethodNotAllowed(f"{where} cannot be done: use {allowed}", headers={"Allow": allowed})
     return InvalidRequest("the body cannot be read: send JSON in UTF-8, not nested too deeply")
 
