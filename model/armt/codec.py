@@ -7,6 +7,7 @@ else stands in the header's metadata, where safetensors allows strings only:
     fingerprint              of the model that the memory belongs to
     offset, segments         decimal: bytes of the log read, and segments absorbed
     tail                     ids past the last full segment, decimal, with spaces between
+    recent                   ids before those that the model is shown again, likewise; empty for most models
     text, started            the undecided text: its bytes in base64, and "true" or "false"
     sha256                   of the whole file, header and padding too, with these 64 digits as zeros
 """
@@ -28,7 +29,7 @@ from armt.state import MemoryState
 from armt.text import TextState, validate_utf8
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from torch import Tensor
 
@@ -74,7 +75,8 @@ def encode(snapshot: Snapshot) -> bytes:
             "fingerprint": snapshot.fingerprint,
             "offset": str(snapshot.offset),
             "segments": str(int(memory.segments)),
-            "tail": " ".join(map(str, snapshot.tail_ids)),
+            "tail": _listed(snapshot.tail_ids),
+            "recent": _listed(memory.recent[0].tolist()),
             "text": base64.b64encode(snapshot.text.pending).decode(),
             "started": json.dumps(snapshot.text.started),
         },
@@ -111,24 +113,33 @@ def decode(data: bytes, config: ArmtConfig, fingerprint: str) -> Snapshot:
                 f" torch.float32 {list(shapes[name])}"
             )
     segments = torch.tensor([_field(header, "segments", _count)], dtype=torch.int64)
+    recent = _field({"recent": "", **header}, "recent", _ids)  # older files have none
     snapshot = Snapshot(
         fingerprint=fingerprint,
         offset=_field(header, "offset", _count),
-        tail_ids=_field(header, "tail", lambda tail: tuple(map(_count, tail.split()))),
+        tail_ids=_field(header, "tail", _ids),
         text=TextState(
             _field(header, "text", lambda text: base64.b64decode(text, validate=True)),
             started=_field(header, "started", {"true": True, "false": False}.__getitem__),
         ),
-        memory=MemoryState(tensors["W"].unsqueeze(1), tensors["z"].unsqueeze(1), segments),
+        memory=MemoryState(
+            tensors["W"].unsqueeze(1),
+            tensors["z"].unsqueeze(1),
+            segments,
+            torch.tensor([recent], dtype=torch.int64),
+        ),
     )
     _check(snapshot)
     if len(snapshot.tail_ids) > config.segment_size:
         raise CodecError(
             f"the tail of {len(snapshot.tail_ids)} ids is longer than a segment of {config.segment_size}"
         )
+    if len(recent) != config.overlap:
+        raise CodecError(f"{len(recent)} recent ids where the model is shown {config.overlap} again")
     known = config.backbone.get("vocab_size")
-    if known is not None and max(snapshot.tail_ids, default=0) >= known:
-        raise CodecError(f"the tail holds id {max(snapshot.tail_ids)}, but the model knows {known} ids")
+    highest = max((*snapshot.tail_ids, *recent), default=0)
+    if known is not None and highest >= known:
+        raise CodecError(f"the tail holds id {highest}, but the model knows {known} ids")
     return snapshot
 
 
@@ -175,6 +186,14 @@ def _field(header: Mapping[str, str], name: str, read: Callable[[str], T]) -> T:
         return read(header[name])
     except (KeyError, ValueError) as error:
         raise CodecError(f"the memory file's {name} is missing or unreadable: {header.get(name)}") from error
+
+
+def _ids(text: str) -> tuple[int, ...]:
+    return tuple(map(_count, text.split()))
+
+
+def _listed(ids: Sequence[int]) -> str:
+    return " ".join(map(str, ids))
 
 
 def _count(text: str) -> int:

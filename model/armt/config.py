@@ -16,6 +16,11 @@ NU = 3
 WriteRule = Literal["official", "paper", "sequential"]
 """official: newest checkpoints; paper: phi not normalised; sequential: ours, token by token."""
 
+Gate = Literal["sigmoid", "hard"]
+"""sigmoid: never quite nothing; hard: ours, a sigmoid that reaches 0 and 1 (see `memory.hard`)."""
+
+_YOUNGER = {"gate": "sigmoid", "normalise_write": False, "overlap": 0}
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ArmtConfig:
@@ -31,6 +36,11 @@ class ArmtConfig:
         correction: scale what is added to z by how new the key is.
         wrap_layers: one flag per layer, whether it has a memory; None means all.
         wrap_pos: paper-era GPT-2: memory tokens have position rows of their own, the last of the table.
+        gate: how the strength b of a write is made of its logit; see `Gate`.
+        normalise_write: take keys, values and gates from m / rms(m) instead of m, so that what is written
+            does not grow with the residual stream.
+        overlap: how many of the last ids of a segment are shown again before the next one, so that what a
+            boundary cuts is seen whole once. Before the first segment `overlap_fill` stands there.
     """
 
     backbone: Mapping[str, Any]
@@ -42,6 +52,9 @@ class ArmtConfig:
     correction: bool = False
     wrap_layers: tuple[bool, ...] | None = None
     wrap_pos: bool = False
+    gate: Gate = "sigmoid"
+    normalise_write: bool = False
+    overlap: int = 0
 
     def __post_init__(self) -> None:
         for name in ("segment_size", "num_mem_tokens", "d_mem"):
@@ -56,6 +69,10 @@ class ArmtConfig:
             raise ConfigError(
                 "the sequential write rule has no denominator: set use_denom and correction to false"
             )
+        if self.gate not in get_args(Gate):
+            raise ConfigError(f"gate {self.gate!r} is not one of {', '.join(get_args(Gate))}")
+        if self.write_rule != "sequential" and (self.gate != "sigmoid" or self.normalise_write):
+            raise ConfigError("gate and normalise_write are options of the sequential write rule only")
         if "model_type" not in self.backbone:
             raise ConfigError("the backbone's config has no model_type")
         if self.wrap_layers is not None and len(self.wrap_layers) != self.num_layers:
@@ -64,14 +81,24 @@ class ArmtConfig:
             )
         if not self.memory_layers:
             raise ConfigError("wrap_layers gives no layer a memory")
+        self._check_overlap()
         self._check_positions()
+
+    def _check_overlap(self) -> None:
+        size = self.segment_size
+        if not isinstance(self.overlap, int) or isinstance(self.overlap, bool) or self.overlap < 0:
+            raise ConfigError(f"overlap must be a whole number, not {self.overlap!r}")
+        if self.overlap > size:
+            raise ConfigError(f"an overlap of {self.overlap} ids is more than a segment of {size}")
+        if self.overlap and (self.wrap_pos or self.positions_run_on):
+            raise ConfigError("an overlap needs rotary positions: GPT-2 has a row for each")
 
     def _check_positions(self) -> None:
         """Refuse a segment that the backbone cannot see whole."""
         kind = self.backbone["model_type"]
         if self.wrap_pos and kind != "gpt2":
             raise ConfigError(f"wrap_pos is for gpt2, which has a table of positions, not for {kind}")
-        length = self.segment_size + self.num_mem_tokens
+        length = self.overlap + self.segment_size + self.num_mem_tokens
         if kind == "gpt2":
             available = self._backbone_size("n_positions")
             needed = self.segment_size if self.wrap_pos else length
@@ -112,13 +139,24 @@ class ArmtConfig:
         return tuple(i for i, flag in enumerate(flags) if flag)
 
     @property
+    def overlap_fill(self) -> int:
+        """The id that stands in the overlap before the first segment: the backbone's bos_token_id, or 0."""
+        return int(self.backbone.get("bos_token_id") or 0)
+
+    @property
     def positions_run_on(self) -> bool:
         """Whether position ids go on across segments, memory tokens counted (newest-era GPT-2)."""
         return self.write_rule == "official" and self.backbone["model_type"] == "gpt2"
 
     def to_dict(self) -> dict[str, Any]:
-        """The config as plain JSON values, `backbone` nested."""
+        """The config as plain JSON values, `backbone` nested.
+
+        Options younger than the format are left out where they say nothing, so that fingerprints stay true.
+        """
         values = dataclasses.asdict(self)
+        for name, default in _YOUNGER.items():
+            if values[name] == default:
+                del values[name]
         values["backbone"] = dict(self.backbone)
         values["wrap_layers"] = None if self.wrap_layers is None else list(self.wrap_layers)
         return values

@@ -37,6 +37,17 @@ def dpfp(x: Tensor) -> Tensor:
     return torch.cat([x * x.roll(j, dims=-1) for j in range(1, NU + 1)], dim=-1)
 
 
+def hard(x: Tensor) -> Tensor:
+    """A gate that can be exactly shut: clip(1.2 sigmoid(x) - 0.1, 0, 1), 0 from x = -2.4 down, 1 from 2.4 up.
+
+    The stretched sigmoid of arXiv 1712.01312. A gate that only comes near to 0 writes a little of everything,
+    and over a million segments that drowns what was to be kept. The gradient goes through as if nothing were
+    clipped, so that a gate that is shut can learn to open.
+    """
+    stretched = 1.2 * torch.sigmoid(x) - 0.1
+    return stretched + (stretched.clamp(0, 1) - stretched).detach()
+
+
 class AssociativeMemory(nn.Module):
     """One layer's projections. It holds no memory: W and z are arguments and results.
 
@@ -48,6 +59,8 @@ class AssociativeMemory(nn.Module):
         self.rule = config.write_rule
         self.use_denom = config.use_denom
         self.correction = config.correction
+        self.gate = hard if config.gate == "hard" else torch.sigmoid
+        self.normalise_write = config.normalise_write
         self.W_mq = nn.Linear(config.d_model, config.d_mem, bias=False)
         self.W_mk = nn.Linear(config.d_model, config.d_mem, bias=False)
         self.W_mv = nn.Linear(config.d_model, config.d_model, bias=False)
@@ -72,7 +85,7 @@ class AssociativeMemory(nn.Module):
             phi = self._phi(self.W_mq(x.float()))
             return self._recall(phi, W, z).to(x.dtype)
 
-    def write(self, m: Tensor, W: Tensor, z: Tensor, first: Tensor) -> tuple[Tensor, Tensor]:
+    def write(self, m: Tensor, W: Tensor, z: Tensor, first: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The memory after a segment.
 
         Args:
@@ -82,15 +95,20 @@ class AssociativeMemory(nn.Module):
             first: [batch] bool, whether this is the row's first segment (then g is 1).
 
         Returns:
-            The new W and z; the old ones are left as they were.
+            The new W and z, and the gate's logits [batch, num_mem_tokens]; the old ones are left as they
+            were. Where every gate is exactly 0, so is what is added.
         """
         with torch.autocast(m.device.type, enabled=False):
             m = m.float()
-            k, v, b = self._phi(self.W_mk(m)), self.W_mv(m), torch.sigmoid(self.W_mb(m))
+            if self.normalise_write:
+                m = F.rms_norm(m, m.shape[-1:], eps=EPS)
+            logits = self.W_mb(m)
+            k, v, b = self._phi(self.W_mk(m)), self.W_mv(m), self.gate(logits)
+            logits = logits.squeeze(-1)
             if self.rule == "sequential":
-                return W + k.mT @ self._in_turn(k, v - k @ W, b), z
+                return W + k.mT @ self._in_turn(k, v - k @ W, b), z, logits
             W = W + k.mT @ (b * (v - self._recall(k, W, z)))
-            return W, z + self._novelty(k, z, first).mul(k).sum(dim=1) if self.use_denom else z
+            return W, z + self._novelty(k, z, first).mul(k).sum(dim=1) if self.use_denom else z, logits
 
     def _recall(self, phi: Tensor, W: Tensor, z: Tensor) -> Tensor:
         value = phi @ W

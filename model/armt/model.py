@@ -14,6 +14,8 @@ from armt.memory import AssociativeMemory
 from armt.state import MemoryState
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from torch import Tensor
     from transformers import DynamicCache
 
@@ -71,12 +73,17 @@ class ArmtModel(nn.Module):
         Raises:
             PositionError: the backbone numbers positions on and a row has none left.
         """
+        return self.absorb_with_gates(ids, state)[0]
+
+    def absorb_with_gates(self, ids: Tensor, state: MemoryState) -> tuple[MemoryState, Tensor]:
+        """Absorb, and the logits of the write gates, [layers with memory, batch, num_mem_tokens]."""
         assert ids.shape[1] == self.config.segment_size, "absorb takes full segments"
-        return self._through_blocks(ids, state, write=True)[1]
+        _, state, gates = self._write(ids, state, heed_text=False)
+        return state, gates
 
     def forward_segment(self, ids: Tensor, state: MemoryState) -> tuple[Tensor, MemoryState]:
         """Absorb, with logits: ids [batch, n <= segment_size] -> [batch, n, vocab] and the new memories."""
-        hidden, state = self._through_blocks(ids, state, write=True)
+        hidden, state, _ = self._write(ids, state, heed_text=True)
         return self.backbone.head(hidden), state
 
     def hidden(
@@ -95,47 +102,67 @@ class ArmtModel(nn.Module):
             state: the rows' memories.
             cache: keys and values of the tokens before `start`, extended in place; n > 1 only if it is empty.
             start: tokens of this segment that the cache holds.
-            layout: where the tokens stand and what they see, if that is not a plain row of tokens.
+            layout: where the tokens stand and what they see, if that is not a plain row of tokens; the ids
+                shown again come first and count.
 
         Returns:
             [batch, n, d_model].
         """
-        return self._through_blocks(ids, state, cache=cache, start=start, layout=layout)[0]
-
-    def _through_blocks(
-        self,
-        ids: Tensor,
-        state: MemoryState,
-        *,
-        write: bool = False,
-        cache: DynamicCache | None = None,
-        start: int = 0,
-        layout: Layout | None = None,
-    ) -> tuple[Tensor, MemoryState]:
-        batch, n = ids.shape
-        x = self.backbone.embed(ids)
-        if write:
-            x = torch.cat((x, self.memory_tokens.to(x.dtype).expand(batch, -1, -1)), dim=1)
-        positions = self._positions(state, start, n, write=write) if layout is None else layout.positions
-        x, rotary = self.backbone.place(x, positions)
+        n, overlap = ids.shape[1], self.config.overlap
+        if start:
+            start += overlap
+        else:
+            ids = torch.cat((state.recent, ids), dim=1)
+        positions = self._positions(state, start, ids.shape[1]) if layout is None else layout.positions
+        x, rotary = self.backbone.place(self.backbone.embed(ids), positions)
         mask = None if layout is None else layout.mask
-        first = state.segments == 0
-        written: list[tuple[Tensor, Tensor]] = []
-        slots = dict(zip(self.config.memory_layers, self.memories, strict=True))
+        slots = self._slots(state)
         for layer in range(self.config.num_layers):
-            memory = cast("AssociativeMemory | None", slots.get(layer))
-            if memory is None:
-                x = self.backbone.run(layer, x, rotary, cache, mask)
-                continue
-            W, z = state.W[len(written)], state.z[len(written)]
-            x = self.backbone.run(layer, x + memory.read(x, W, z), rotary, cache, mask)
-            written.append(memory.write(x[:, n:], W, z, first) if write else (W, z))
-        if write:
-            Ws, zs = zip(*written, strict=True)
-            state = MemoryState(torch.stack(Ws), torch.stack(zs), state.segments + 1)
-        return x[:, :n], state
+            if layer in slots:
+                memory, W, z = slots[layer]
+                x = x + memory.read(x, W, z)
+            x = self.backbone.run(layer, x, rotary, cache, mask)
+        return x[:, -n:]
 
-    def _positions(self, state: MemoryState, start: int, n: int, *, write: bool) -> Tensor:
+    def _slots(self, state: MemoryState) -> dict[int, tuple[AssociativeMemory, Tensor, Tensor]]:
+        """By block index: what reads and writes there, and its W and z."""
+        memories = cast("Iterable[AssociativeMemory]", self.memories)
+        layers = zip(memories, state.W, state.z, strict=True)
+        return dict(zip(self.config.memory_layers, layers, strict=True))
+
+    def _write(
+        self, ids: Tensor, state: MemoryState, *, heed_text: bool
+    ) -> tuple[Tensor, MemoryState, Tensor]:
+        """Run text and memory tokens, and write: the text's last output, the new memories, the gates' logits.
+
+        Without `heed_text` nothing is computed that no memory depends on, and the first result is of no use.
+        """
+        batch, M, overlap = len(ids), self.config.num_mem_tokens, self.config.overlap
+        ids = torch.cat((state.recent, ids), dim=1)
+        n = ids.shape[1]
+        text = self.backbone.embed(ids)
+        x = torch.cat((text, self.memory_tokens.to(text.dtype).expand(batch, -1, -1)), dim=1)
+        x, rotary = self.backbone.place(x, self._positions(state, 0, n, write=True))
+        first = state.segments == 0
+        written: list[tuple[Tensor, Tensor, Tensor]] = []
+        slots = self._slots(state)
+        top = self.config.memory_layers[-1]
+        for layer in range(self.config.num_layers if heed_text else top + 1):
+            if layer not in slots:
+                x = self.backbone.run(layer, x, rotary)
+                continue
+            memory, W, z = slots[layer]
+            x = x + memory.read(x, W, z)
+            if layer == top and not heed_text:
+                x = self.backbone.run_last(layer, x, rotary, M)
+            else:
+                x = self.backbone.run(layer, x, rotary)
+            written.append(memory.write(x[:, -M:], W, z, first))
+        Ws, zs, gates = zip(*written, strict=True)
+        state = MemoryState(torch.stack(Ws), torch.stack(zs), state.segments + 1, ids[:, n - overlap :])
+        return x[:, overlap:n], state, torch.stack(gates)
+
+    def _positions(self, state: MemoryState, start: int, n: int, *, write: bool = False) -> Tensor:
         """Position ids of n tokens from `start` on and, if writing, of memory tokens; [1 or batch, n]."""
         config, extra = self.config, self.config.num_mem_tokens if write else 0
         positions = torch.arange(start, start + n + extra, device=self.device).unsqueeze(0)

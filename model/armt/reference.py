@@ -65,9 +65,13 @@ def write(config: ArmtConfig, layer: AssociativeMemory, memory: LayerMemory | No
     """
     W, z = memory or (m.new_zeros(config.d_key, config.d_model), m.new_zeros(config.d_key))
     for token in m:
+        if config.normalise_write:
+            token = token / (token.square().mean() + EPSILON).sqrt()  # noqa: PLW2901
         key = phi(layer.W_mk.weight @ token, normalise=config.write_rule != "paper")
         value = layer.W_mv.weight @ token
         strength = torch.sigmoid(layer.W_mb.weight[0] @ token + layer.W_mb.bias[0])
+        if config.gate == "hard":
+            strength = (1.2 * strength - 0.1).clamp(0, 1)
         if config.write_rule == "sequential":
             W = W + strength * torch.outer(key, value - W.T @ key)
             continue
@@ -86,7 +90,9 @@ def novelty(config: ArmtConfig, memory: LayerMemory | None, key: Tensor) -> floa
     return min(max(1 - (float(memory.z @ key) + EPSILON) / length, 0.0), 1.0)
 
 
-def segment(model: ArmtModel, ids: Sequence[int], memories: Memories, number: int) -> tuple[Tensor, Memories]:
+def segment(
+    model: ArmtModel, ids: Sequence[int], memories: Memories, number: int, recent: Sequence[int] = ()
+) -> tuple[Tensor, Memories]:
     """One segment: logits [n, vocab] and the new memories.
 
     Args:
@@ -94,8 +100,10 @@ def segment(model: ArmtModel, ids: Sequence[int], memories: Memories, number: in
         ids: at most segment_size of them.
         memories: of the session before this segment.
         number: which segment of the session this is, from 0.
+        recent: the ids before it that are shown again, `config.overlap` of them.
     """
     config, backbone = model.config, model.backbone
+    ids = [*recent, *ids]
     text = backbone.embed(torch.tensor([list(ids)]))[0]
     x = torch.cat([text, model.memory_tokens])
     x, rotary = backbone.place(x.unsqueeze(0), torch.tensor([positions(config, len(ids), number)]))
@@ -113,7 +121,7 @@ def segment(model: ArmtModel, ids: Sequence[int], memories: Memories, number: in
         x = read(config, layer, memories.get(index), x[0])
         x = block(x.unsqueeze(0), attention_mask=mask, **arguments)
         written[index] = write(config, layer, memories.get(index), x[0, len(ids) :])
-    return backbone.head(x[0, : len(ids)]), written
+    return backbone.head(x[0, len(recent) : len(ids)]), written
 
 
 def positions(config: ArmtConfig, n: int, number: int) -> list[int]:
@@ -131,12 +139,15 @@ def positions(config: ArmtConfig, n: int, number: int) -> list[int]:
 @torch.no_grad()
 def document(model: ArmtModel, ids: Sequence[int]) -> tuple[Tensor, list[Memories]]:
     """A whole text: logits [len(ids), vocab], and the memories after each segment, a partial last one too."""
-    size = model.config.segment_size
+    config = model.config
+    size, overlap = config.segment_size, config.overlap
+    shown = [*[config.overlap_fill] * config.overlap, *ids]
     logits: list[Tensor] = []
     history: list[Memories] = []
     for start in range(0, len(ids), size):
         before = history[-1] if history else {}
-        found, after = segment(model, ids[start : start + size], before, number=start // size)
+        recent = shown[start : start + overlap]
+        found, after = segment(model, ids[start : start + size], before, start // size, recent)
         logits.append(found)
         history.append(after)
     return torch.cat(logits), history

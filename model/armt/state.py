@@ -23,11 +23,13 @@ class MemoryState:
         W: [layers with memory, batch, d_key, d_model].
         z: [layers with memory, batch, d_key]; all zero for rules without a denominator.
         segments: [batch] int64, how many segments each row has absorbed; 0 means no read and no vbar yet.
+        recent: [batch, overlap] int64, the last ids absorbed, which are shown again before the next segment.
     """
 
     W: Tensor
     z: Tensor
     segments: Tensor
+    recent: Tensor
 
     @classmethod
     def empty(cls, config: ArmtConfig, batch: int = 1, device: torch.device | str = "cpu") -> MemoryState:
@@ -37,6 +39,7 @@ class MemoryState:
             W=torch.zeros(layers, batch, config.d_key, config.d_model, device=device),
             z=torch.zeros(layers, batch, config.d_key, device=device),
             segments=torch.zeros(batch, dtype=torch.int64, device=device),
+            recent=torch.full((batch, config.overlap), config.overlap_fill, device=device),
         )
 
     @classmethod
@@ -46,6 +49,7 @@ class MemoryState:
             W=torch.cat([s.W for s in states], dim=1),
             z=torch.cat([s.z for s in states], dim=1),
             segments=torch.cat([s.segments for s in states]),
+            recent=torch.cat([s.recent for s in states]),
         )
 
     @property
@@ -56,7 +60,11 @@ class MemoryState:
     @property
     def nbytes(self) -> int:
         """Bytes that the tensors take."""
-        return sum(t.numel() * t.element_size() for t in (self.W, self.z, self.segments))
+        return sum(t.numel() * t.element_size() for t in self._tensors)
+
+    @property
+    def _tensors(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        return self.W, self.z, self.segments, self.recent
 
     @property
     def device(self) -> torch.device:
@@ -65,7 +73,8 @@ class MemoryState:
 
     def rows(self, index: slice | Tensor) -> MemoryState:
         """The chosen rows, copied, so that they do not keep the whole batch alive."""
-        return MemoryState(self.W[:, index].clone(), self.z[:, index].clone(), self.segments[index].clone())
+        W, z = self.W[:, index].clone(), self.z[:, index].clone()
+        return MemoryState(W, z, self.segments[index].clone(), self.recent[index].clone())
 
     def row(self, i: int) -> MemoryState:
         """Row `i` as a batch of one."""
@@ -73,8 +82,8 @@ class MemoryState:
 
     def to(self, device: torch.device | str) -> MemoryState:
         """The same memory on another device."""
-        return MemoryState(self.W.to(device), self.z.to(device), self.segments.to(device))
+        return MemoryState(*(t.to(device) for t in self._tensors))
 
     def detach(self) -> MemoryState:
         """The same memory, cut from the graph that made it."""
-        return MemoryState(self.W.detach(), self.z.detach(), self.segments)
+        return MemoryState(self.W.detach(), self.z.detach(), self.segments, self.recent)

@@ -21,6 +21,7 @@ CONFIG = ArmtConfig(
     num_mem_tokens=1,
     d_mem=2,
     wrap_layers=(True, False, True),
+    overlap=2,
 )
 MODEL = "0" * 64  # the very digits that stand in for the checksum while it is made
 
@@ -33,6 +34,7 @@ def memory(seed: int = 0, segments: int = 3) -> MemoryState:
         W=torch.randn(2, 1, CONFIG.d_key, CONFIG.d_model, generator=generator),
         z=torch.randn(2, 1, CONFIG.d_key, generator=generator),
         segments=torch.tensor([segments]),
+        recent=torch.tensor([[7, 8]]),
     )
 
 
@@ -152,6 +154,8 @@ WRONG_HEADERS = {
     "segments is missing or unreadable: -3": {"segments": "-3"},
     "segments is missing or unreadable: 9{30}": {"segments": "9" * 30},
     "tail is missing or unreadable: 1 -2": {"tail": "1 -2"},
+    "recent is missing or unreadable: one": {"recent": "one"},
+    "1 recent ids where the model is shown 2 again": {"recent": "7"},
     "tail of 6 ids is longer than a segment of 5": {"tail": "1 2 3 4 5 6"},
     "text is missing or unreadable": {"text": "?"},
     "text is not UTF-8": {"text": "/w=="},
@@ -192,8 +196,8 @@ def test_wrong_tensors_are_refused_with_their_reason(reason: str):
 
 
 def test_an_id_that_the_model_does_not_know_is_refused():
-    small = dataclasses.replace(CONFIG, backbone={**CONFIG.backbone, "vocab_size": 3})
-    with pytest.raises(CodecError, match="id 3, but the model knows 3 ids"):
+    small = dataclasses.replace(CONFIG, backbone={**CONFIG.backbone, "vocab_size": 8})
+    with pytest.raises(CodecError, match="id 8, but the model knows 8 ids"):
         decode(encode(snapshot()), small, MODEL)
 
 

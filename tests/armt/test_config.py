@@ -18,6 +18,12 @@ def test_a_config_comes_back_from_its_plain_json(arch: str) -> None:
     assert ArmtConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
+def test_an_option_that_came_later_does_not_change_the_json_of_older_models() -> None:
+    assert "gate" not in tiny.config().to_dict()
+    later = tiny.config(gate="hard", normalise_write=True, overlap=4)
+    assert ArmtConfig.from_dict(json.loads(json.dumps(later.to_dict()))) == later
+
+
 def test_sizes_follow_from_the_options() -> None:
     config = tiny.config("gpt2", d_mem=5, wrap_layers=(False, True))
     assert (config.d_model, config.num_layers, config.d_key, config.memory_layers) == (32, 2, 30, (1,))
@@ -36,6 +42,11 @@ def test_an_option_that_is_not_known_is_refused_by_name() -> None:
         ("llama", {"num_mem_tokens": 1.0}, "num_mem_tokens must be a positive whole number"),
         ("llama", {"write_rule": "other"}, "'other' is not one of official, paper, sequential"),
         ("llama", {"use_denom": True}, "sequential write rule has no denominator"),
+        ("llama", {"gate": "soft"}, "'soft' is not one of sigmoid, hard"),
+        ("gpt2", {"write_rule": "official", "gate": "hard"}, "options of the sequential write rule only"),
+        ("llama", {"overlap": -1}, "overlap must be a whole number, not -1"),
+        ("llama", {"overlap": 9}, "an overlap of 9 ids is more than a segment of 8"),
+        ("gpt2", {"write_rule": "official", "overlap": 2}, "an overlap needs rotary positions"),
         ("llama", {"wrap_layers": (True,)}, "wrap_layers has 1 entries but there are 2 layers"),
         ("llama", {"wrap_layers": (False, False)}, "gives no layer a memory"),
         ("llama", {"wrap_pos": True, "write_rule": "paper"}, "wrap_pos is for gpt2"),

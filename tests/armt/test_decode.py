@@ -138,3 +138,13 @@ def test_running_out_of_positions_is_told_after_the_tokens_that_fitted() -> None
     assert len(fitted) == 12
     with pytest.raises(PositionError):
         next(tokens)
+
+
+def test_ids_shown_again_before_a_segment_are_seen_by_questions_too() -> None:
+    model = tiny.model(overlap=5)
+    for read, asked in ((0, 6), (8, 3), (16, 14)):
+        prompt = IDS[read : read + asked]
+        state = after(model, IDS[:read]) if read else model.empty_state()
+        assert continued(model, state, prompt, max_tokens=12) == reference.generate(
+            model, IDS[: read + asked], 12
+        )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import tiny
 from armt import reference
-from armt.memory import AssociativeMemory, dpfp
+from armt.memory import AssociativeMemory, dpfp, hard
 from armt.reference import LayerMemory
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 RULES = [
     {"write_rule": "sequential"},
+    {"write_rule": "sequential", "gate": "hard"},
+    {"write_rule": "sequential", "normalise_write": True},
     {"write_rule": "official"},
     {"write_rule": "official", "correction": False},
     {"write_rule": "official", "use_denom": False},
@@ -92,7 +94,7 @@ def test_what_is_written_agrees_with_the_reference_whatever_the_ages_of_the_rows
     memories = [aged(config, layer, age) for age in ages]
     m = torch.randn(len(ages), config.num_mem_tokens, config.d_model)
 
-    W, z = layer.write(m, *batched(config, memories), first=torch.tensor(ages) == 0)
+    W, z, _ = layer.write(m, *batched(config, memories), first=torch.tensor(ages) == 0)
 
     for row, memory in enumerate(memories):
         expected = reference.write(config, layer, memory, m[row])
@@ -124,7 +126,7 @@ def test_the_closed_form_of_the_sequential_rule_is_the_delta_rule_token_by_token
     W, z = torch.randn(1, config.d_key, config.d_model), torch.zeros(1, config.d_key)
     m = torch.randn(1, 6, config.d_model)
 
-    found, _ = layer.write(m, W, z, first=torch.tensor([False]))
+    found, *_ = layer.write(m, W, z, first=torch.tensor([False]))
 
     expected = W[0]
     for token in m[0]:
@@ -145,7 +147,7 @@ def test_like_keys_make_the_official_sum_overshoot_and_the_sequential_rule_does_
         W, z = batched(config, [None])
         m = torch.randn(1, 1, config.d_model).expand(1, 8, -1)
         for _ in range(20):
-            W, z = layer.write(m, W, z, first=torch.tensor([False]))
+            W, z, _ = layer.write(m, W, z, first=torch.tensor([False]))
         norms[rule] = float(W.norm())
 
     assert norms["sequential"] < 10
@@ -191,3 +193,41 @@ def test_no_gradient_goes_through_the_share_of_a_key_that_is_new() -> None:
     layer.write(torch.randn(1, 3, config.d_model), W, z, first=torch.tensor([False]))[1].sum().backward()
 
     assert torch.equal(z.grad, torch.ones_like(z))
+
+
+@given(seeds)
+def test_a_gate_that_is_shut_leaves_the_memory_bit_for_bit_as_it_was(seed: int) -> None:
+    torch.manual_seed(seed)
+    config = tiny.config(gate="hard", normalise_write=True)
+    layer = layer_of(config)
+    layer.W_mb.bias.fill_(-30.0)
+    W, z = batched(config, [aged(config, layer_of(config), 2)])
+
+    after, _, logits = layer.write(torch.randn(1, 3, config.d_model), W, z, first=torch.tensor([False]))
+
+    assert (logits < -2.4).all()
+    assert torch.equal(after, W)
+
+
+def test_a_hard_gate_reaches_both_ends_and_its_gradient_does_not_stop_there() -> None:
+    x = torch.tensor([-9.0, -2.4, 0.0, 2.4, 9.0], requires_grad=True)
+
+    gate = hard(x)
+    gate.sum().backward()
+
+    torch.testing.assert_close(gate.detach(), torch.tensor([0.0, 0.0, 0.5, 1.0, 1.0]), rtol=0, atol=2e-3)
+    assert gate[0] == 0
+    assert gate[4] == 1
+    torch.testing.assert_close(x.grad, 1.2 * torch.sigmoid(x) * torch.sigmoid(-x))
+
+
+def test_what_is_written_does_not_grow_with_the_stream_when_writes_are_normalised() -> None:
+    config = tiny.config(normalise_write=True)
+    layer = layer_of(config)
+    m = torch.randn(1, 3, config.d_model)
+    W, z = batched(config, [None])
+
+    small = layer.write(m, W, z, first=torch.tensor([True]))[0]
+    large = layer.write(1000 * m, W, z, first=torch.tensor([True]))[0]
+
+    torch.testing.assert_close(small, large, rtol=1e-3, atol=1e-4)

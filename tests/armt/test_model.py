@@ -28,8 +28,19 @@ VARIANTS = [
     {"arch": "neox", "write_rule": "paper"},
     {"wrap_layers": (False, True)},
     {"num_mem_tokens": 1},
+    {"gate": "hard"},
+    {"normalise_write": True},
+    {"overlap": 3, "bos_token_id": 5},
+    {"arch": "neox", "overlap": 8},
+    {"gate": "hard", "normalise_write": True, "overlap": 2, "wrap_layers": (True, False)},
 ]
-FEW = [{}, {"write_rule": "official"}, {"arch": "gpt2", "write_rule": "official"}, {"arch": "neox"}]
+FEW = [
+    {},
+    {"gate": "hard", "normalise_write": True, "overlap": 3},
+    {"write_rule": "official"},
+    {"arch": "gpt2", "write_rule": "official"},
+    {"arch": "neox"},
+]
 
 
 def name(options: dict[str, object]) -> str:
@@ -57,6 +68,7 @@ def assert_same(found: MemoryState, expected: MemoryState) -> None:
     torch.testing.assert_close(found.W, expected.W, rtol=0, atol=1e-4 * largest)
     torch.testing.assert_close(found.z, expected.z, rtol=0, atol=1e-4 * largest)
     assert torch.equal(found.segments, expected.segments)
+    assert torch.equal(found.recent, expected.recent)
 
 
 @pytest.mark.parametrize("options", VARIANTS, ids=name)
@@ -71,7 +83,7 @@ def test_logits_and_memories_of_a_whole_text_agree_with_the_reference(options: d
             found, state = model.forward_segment(segment, state)
             logits.append(found[0])
             W, z = stacked(model, memories)
-            assert_same(state, MemoryState(W[:, None], z[:, None], state.segments))
+            assert_same(state, MemoryState(W[:, None], z[:, None], state.segments, state.recent))
 
     torch.testing.assert_close(torch.cat(logits), expected, rtol=0, atol=1e-4)
 
@@ -95,8 +107,11 @@ def test_a_row_in_a_batch_of_other_ages_is_as_it_would_be_alone(options: dict[st
             torch.testing.assert_close(logits[row], alone[0], rtol=0, atol=1e-4)
 
 
-def test_absorbing_gives_the_memory_of_the_forward_pass_without_touching_the_head() -> None:
-    model = tiny.model()
+@pytest.mark.parametrize("options", VARIANTS, ids=name)
+def test_absorbing_gives_the_memory_of_the_forward_pass_without_touching_the_head(
+    options: dict[str, Any],
+) -> None:
+    model = tiny.model(**options)
     calls = []
     model.backbone.hf.get_output_embeddings().register_forward_hook(lambda *_: calls.append(1))
     ids = random_ids(2, 8)
@@ -107,7 +122,7 @@ def test_absorbing_gives_the_memory_of_the_forward_pass_without_touching_the_hea
         _, forwarded = model.forward_segment(ids, model.empty_state(2))
 
     assert calls
-    assert torch.equal(absorbed.W, forwarded.W)
+    assert_same(absorbed, forwarded)
     assert absorbed.segments.tolist() == [1, 1]
 
 

@@ -58,7 +58,7 @@ class HashChain:
             raise PositionError("no positions are left: start a new session")
         self.batches.append(state.batch)
         W = torch.stack([_link(state.W[:, i], ids[i]) for i in range(state.batch)], dim=1)
-        return MemoryState(W, state.z, state.segments + 1)
+        return MemoryState(W, state.z, state.segments + 1, state.recent)
 
 
 def _link(W: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:

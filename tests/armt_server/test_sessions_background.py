@@ -192,13 +192,13 @@ class _OnDevice(MemoryState):
 
     def row(self, i: int) -> MemoryState:
         row = super().row(i)
-        return _OnDevice(row.W, row.z, row.segments)
+        return _OnDevice(row.W, row.z, row.segments, row.recent)
 
 
 class _DeviceChain(HashChain):
     def absorb(self, ids: torch.Tensor, state: MemoryState) -> MemoryState:
         after = super().absorb(ids, state)
-        return _OnDevice(after.W, after.z, after.segments)
+        return _OnDevice(after.W, after.z, after.segments, after.recent)
 
 
 async def test_what_the_device_has_no_room_for_goes_on_living_on_the_host(url: str):
