@@ -37,8 +37,12 @@ def dpfp(x: Tensor) -> Tensor:
     return torch.cat([x * x.roll(j, dims=-1) for j in range(1, NU + 1)], dim=-1)
 
 
+SHUT = -2.3978952727983707
+"""The logit up to which `hard` is 0: 1.2 sigmoid(x) = 0.1, x = -log 11."""
+
+
 def hard(x: Tensor) -> Tensor:
-    """A gate that can be exactly shut: clip(1.2 sigmoid(x) - 0.1, 0, 1), 0 from x = -2.4 down, 1 from 2.4 up.
+    """A gate that can be exactly shut: clip(1.2 sigmoid(x) - 0.1, 0, 1); 0 up to SHUT, 1 from -SHUT on.
 
     The stretched sigmoid of arXiv 1712.01312. A gate that only comes near to 0 writes a little of everything,
     and over a million segments that drowns what was to be kept. The gradient goes through as if nothing were

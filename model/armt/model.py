@@ -10,11 +10,11 @@ from torch import nn
 
 from armt.backbone import Backbone
 from armt.errors import PositionError
-from armt.memory import AssociativeMemory
+from armt.memory import AssociativeMemory, hard
 from armt.state import MemoryState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from torch import Tensor
     from transformers import DynamicCache
@@ -35,6 +35,16 @@ class Layout:
     mask: Tensor
 
 
+def _starts(run: Tensor, state: MemoryState) -> MemoryState:
+    """The memory before each segment of a run that writes nothing: only the ids shown again differ."""
+    n, overlap = len(run), state.recent.shape[1]
+    shown = torch.cat((state.recent[0], run.flatten()))
+    recent = torch.stack([shown[i * run.shape[1] :][:overlap] for i in range(n)])
+    return MemoryState(
+        state.W.expand(-1, n, -1, -1), state.z.expand(-1, n, -1), state.segments.expand(n), recent
+    )
+
+
 class ArmtModel(nn.Module):
     """An associative recurrent memory transformer. It keeps no memory: states go in and come out.
 
@@ -50,6 +60,11 @@ class ArmtModel(nn.Module):
         )
         self.memory_tokens = nn.Parameter(torch.randn(config.num_mem_tokens, config.d_model) * 0.02)
         self.memories = nn.ModuleList(AssociativeMemory(config) for _ in config.memory_layers)
+
+    @property
+    def reads_ahead(self) -> bool:
+        """Whether segments can leave the memory as it was, so that `absorb_ahead` gains time."""
+        return self.config.gate == "hard"
 
     @property
     def device(self) -> torch.device:
@@ -80,6 +95,34 @@ class ArmtModel(nn.Module):
         assert ids.shape[1] == self.config.segment_size, "absorb takes full segments"
         _, state, gates = self._write(ids, state, heed_text=False)
         return state, gates
+
+    def absorb_ahead(
+        self, runs: Sequence[Tensor], states: Sequence[MemoryState]
+    ) -> list[tuple[int, MemoryState]]:
+        """Read several segments of each session at once, as far as they leave its memory as it was.
+
+        A segment on which every gate is shut changes no memory, so those behind it can be read along with it
+        on a guess. The first segment that does write ends its session's run: what was read behind it is
+        dropped, for it had the wrong memory before it. Only a hard gate is ever shut; see `reads_ahead`.
+
+        Args:
+            runs: for each session its next segments, [n >= 1, segment_size] int64.
+            states: the sessions' memories, batch 1 each; left as they are.
+
+        Returns:
+            For each session how many of its segments were read, at least 1, and its memory after them.
+        """
+        starts = [_starts(run, state) for run, state in zip(runs, states, strict=True)]
+        after, gates = self.absorb_with_gates(torch.cat(list(runs)), MemoryState.cat(starts))
+        wrote = (hard(gates) > 0).any(dim=2).any(dim=0).tolist()
+        found, first = [], 0
+        for run in runs:
+            flags = wrote[first : first + len(run)]
+            last = flags.index(True) if True in flags else len(run) - 1
+            memory = after.row(first + last)
+            found.append((last + 1, dataclasses.replace(memory, segments=memory.segments + last)))
+            first += len(run)
+        return found
 
     def forward_segment(self, ids: Tensor, state: MemoryState) -> tuple[Tensor, MemoryState]:
         """Absorb, with logits: ids [batch, n <= segment_size] -> [batch, n, vocab] and the new memories."""

@@ -1,6 +1,7 @@
 """The engine: owns the checkpoint; one thread of its own does all work on tensors, one turn after another.
 
-A turn is a batch of segments, one for each of several sessions, or a token for each of several answers.
+A turn is a batch of segments, one for each of several sessions and more where they are read ahead, or a
+token for each of several answers.
 Memories come in and go out as values; nothing of a session stays here, and nothing here knows of a store.
 """
 
@@ -13,14 +14,13 @@ import queue
 import threading
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, TypeVar
 
 import torch
 
 from armt import codec
 from armt.decode import decode
 from armt.errors import PositionError
-from armt.state import MemoryState
 from armt_server.errors import ContextFull, MissingModel, ShuttingDown
 from armt_server.scheduler import Scheduler
 
@@ -30,9 +30,13 @@ if TYPE_CHECKING:
     from armt.checkpoint import Checkpoint, PromptTemplate
     from armt.model import ArmtModel
     from armt.sampling import Sampling
+    from armt.state import MemoryState
     from armt.text import StreamTokenizer
 
 log = logging.getLogger(__name__)
+
+AHEAD_IDS: Final = 4096
+"""Token ids in a turn at most, as far as segments are read ahead: enough to keep the hardware busy."""
 
 T = TypeVar("T")
 Ids: TypeAlias = "Sequence[int]"
@@ -50,12 +54,17 @@ class Decode(Protocol):
 
 @dataclass(eq=False)
 class _Reader:
-    """Segments on their way into one memory."""
+    """Segments on their way into one memory; `ahead` of them are read in the next turn, on a guess."""
 
     segments: Sequence[Ids]
     memory: MemoryState
     future: Future[MemoryState] = field(default_factory=Future)
     done: int = 0
+    ahead: int = 1
+
+    def next_segments(self, most: int) -> Sequence[Ids]:
+        """Those of the next turn, at most so many but one."""
+        return self.segments[self.done : self.done + max(1, min(self.ahead, most))]
 
 
 @dataclass(eq=False)
@@ -245,11 +254,11 @@ class Engine:
         return job.future.cancelled()
 
     def _absorb(self, readers: list[_Reader]) -> None:
-        """One segment for each reader, in one batch."""
+        """A segment for each reader, or several as long as they write nothing, in one batch."""
+        most = AHEAD_IDS // self.segment_size // len(readers) if self._model.reads_ahead else 1
         try:
-            ids = torch.tensor([job.segments[job.done] for job in readers], device=self._device)
-            state = self._model.absorb(ids, MemoryState.cat([job.memory.to(self._device) for job in readers]))
-            memories = [state.row(row) for row in range(len(readers))]
+            runs = [torch.tensor(job.next_segments(most), device=self._device) for job in readers]
+            found = self._model.absorb_ahead(runs, [job.memory.to(self._device) for job in readers])
         except Exception as error:  # noqa: BLE001  it is raised where the job is awaited
             if len(readers) == 1:
                 self._end(readers[0], error)
@@ -257,8 +266,9 @@ class Engine:
             for job in readers:  # alone, so that one session's trouble is not the others'
                 self._absorb([job])
             return
-        for job, job.memory in zip(readers, memories, strict=True):
-            job.done += 1
+        for job, run, (read, job.memory) in zip(readers, runs, found, strict=True):
+            job.done += read
+            job.ahead = 2 * job.ahead if read == len(run) else read
             if job.done == len(job.segments):
                 self._end(job)
 

@@ -195,3 +195,40 @@ def test_an_unknown_architecture_is_refused_by_name_with_the_known_ones() -> Non
     )
     with pytest.raises(ConfigError, match=r"'bloom'.*gpt2.*gpt_neox.*llama.*mistral.*qwen2.*qwen3"):
         ArmtModel(config)
+
+
+@pytest.mark.parametrize("bias", [-30.0, -3.0, -2.0, 30.0])
+def test_reading_ahead_gives_the_memory_of_one_segment_after_the_other(bias: float) -> None:
+    model = tiny.model(gate="hard", normalise_write=True, overlap=3)
+    for memory in model.memories:
+        memory.W_mb.bias.data.fill_(bias)
+    texts = [random_ids(1, 8 * n)[0].view(-1, 8) for n in (1, 5, 9)]
+    begun = [read(model, random_ids(1, 16), model.empty_state()), model.empty_state(), model.empty_state()]
+
+    left, states = list(texts), list(begun)
+    while any(len(segments) for segments in left):
+        busy = [i for i in range(3) if len(left[i])]
+        with torch.no_grad():
+            found = model.absorb_ahead([left[i] for i in busy], [states[i] for i in busy])
+        for i, (count, state) in zip(busy, found, strict=True):
+            assert 1 <= count <= len(left[i])
+            left[i], states[i] = left[i][count:], state
+
+    for text, before, after in zip(texts, begun, states, strict=True):
+        assert_same(after, read(model, text.view(1, -1), before))
+
+
+def test_reading_ahead_stops_behind_the_first_segment_that_writes() -> None:
+    open_, shut = tiny.model(gate="hard"), tiny.model(gate="hard")
+    for model, bias in ((open_, 30.0), (shut, -30.0)):
+        for memory in model.memories:
+            memory.W_mb.bias.data.fill_(bias)
+    segments = random_ids(1, 40).view(-1, 8)
+
+    with torch.no_grad():
+        assert [count for count, _ in open_.absorb_ahead([segments], [open_.empty_state()])] == [1]
+        ((count, state),) = shut.absorb_ahead([segments], [shut.empty_state()])
+
+    assert count == 5
+    assert state.segments.tolist() == [5]
+    assert not state.W.any()

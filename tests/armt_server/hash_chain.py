@@ -50,6 +50,14 @@ class HashChain:
     def empty_state(self, batch: int = 1) -> MemoryState:
         return MemoryState.empty(self.config, batch)
 
+    reads_ahead = False
+
+    def absorb_ahead(
+        self, runs: Sequence[torch.Tensor], states: Sequence[MemoryState]
+    ) -> list[tuple[int, MemoryState]]:
+        after = self.absorb(torch.cat([run[:1] for run in runs]), MemoryState.cat(states))
+        return [(1, after.row(i)) for i in range(len(runs))]
+
     def absorb(self, ids: torch.Tensor, state: MemoryState) -> MemoryState:
         assert ids.shape == (state.batch, self.config.segment_size)
         self.arrived.set()

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hash_chain import TOKENIZER, HashChain
 
+import tiny
 from armt.codec import Snapshot
 from armt.errors import CodecError
 from armt.sampling import Sampling
@@ -237,3 +238,23 @@ async def test_closing_gives_up_on_a_step_that_takes_too_long():
 def test_a_model_without_a_tokenizer_is_refused():
     with pytest.raises(MissingModel, match=r"tokenizer\.json"):
         Engine(dataclasses.replace(hash_chain.checkpoint(), tokenizer=None))
+
+
+async def test_segments_that_write_nothing_are_read_ahead_and_give_the_same_memory():
+    checkpoint = tiny.checkpoint(gate="hard", normalise_write=True, overlap=2)
+    for memory in checkpoint.model.memories:
+        memory.W_mb.bias.data.fill_(-2.6)  # some segments open a gate, most do not
+    text = torch.randint(tiny.VOCABULARY, (60, 8), generator=torch.Generator().manual_seed(0)).tolist()
+    engine = Engine(checkpoint)
+    try:
+        found = await engine.absorb(text, engine.empty)
+    finally:
+        await engine.close(10)
+
+    expected = engine.empty
+    with torch.inference_mode():
+        for segment in text:
+            expected = checkpoint.model.absorb(torch.tensor([segment]), expected)
+    torch.testing.assert_close(found.W, expected.W, rtol=0, atol=1e-5)
+    assert found.segments.tolist() == [len(text)]
+    assert torch.equal(found.recent, expected.recent)
