@@ -33,8 +33,11 @@ def dpfp(x: Tensor) -> Tensor:
     Returns:
         [..., 2 * NU * d_mem], not negative.
     """
-    x = torch.cat((F.relu(x), F.relu(-x)), dim=-1)
-    return torch.cat([x * x.roll(j, dims=-1) for j in range(1, NU + 1)], dim=-1)
+    positive, negative = F.relu(x), F.relu(-x)
+    ring = torch.cat((positive, negative, positive, negative), dim=-1)
+    n = ring.shape[-1] // 2
+    # roll(x, j)[i] = x[i - j]: a window on the ring, where `roll` would make a copy.
+    return torch.cat([ring[..., :n] * ring[..., -j % n :][..., :n] for j in range(1, NU + 1)], dim=-1)
 
 
 SHUT = -2.3978952727983707

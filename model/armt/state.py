@@ -45,6 +45,8 @@ class MemoryState:
     @classmethod
     def cat(cls, states: Sequence[MemoryState]) -> MemoryState:
         """One batch of all rows of `states`, in order; they must be on one device."""
+        if len(states) == 1:
+            return states[0]
         return cls(
             W=torch.cat([s.W for s in states], dim=1),
             z=torch.cat([s.z for s in states], dim=1),

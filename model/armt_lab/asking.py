@@ -33,20 +33,23 @@ class Asks:
         ids: [batch, questions, length].
         labels: [batch, questions, length]; the id that should come next on answers, IGNORED elsewhere.
         ages: [batch, questions] tokens since the fact; -1 where there is no question.
+        kinds: of the questions there are, row by row.
     """
 
     ids: Tensor
     labels: Tensor
     ages: Tensor
+    kinds: Sequence[str]
 
 
 @dataclasses.dataclass(frozen=True)
 class Graded:
-    """Mean loss over answer tokens; for each question asked, whether it was answered exactly, and its age."""
+    """Mean loss over answer tokens; for each question, whether it was answered exactly, its age and kind."""
 
     loss: Tensor
     right: Tensor
     ages: Tensor
+    kinds: Sequence[str]
 
 
 class Asker:
@@ -68,9 +71,14 @@ class Asker:
             self._encoded[key] = ids, len(before)
         return self._encoded[key]
 
-    def asks(self, rows: Sequence[Sequence[Asked]], questions: int) -> Asks:
-        """Pad the rows' questions to tensors of `questions` each."""
+    def shortest(self, rows: Sequence[Sequence[Asked]]) -> int:
+        """Ids of the shortest question, with the marks before and behind it."""
+        return min((self._encode(a.question)[1] for row in rows for a in row), default=0)
+
+    def asks(self, rows: Sequence[Sequence[Asked]], questions: int, skip: int = 0) -> Asks:
+        """Pad the rows' questions to tensors of `questions` each, without the first `skip` ids of each."""
         encoded = [[self._encode(a.question) for a in row] for row in rows]
+        encoded = [[(ids[skip:], before - skip) for ids, before in row] for row in encoded]
         length = max((len(ids) for row in encoded for ids, _ in row), default=2) - 1
         shape = (len(rows), questions, length)
         ids = torch.full(shape, self._marks[2])
@@ -82,7 +90,16 @@ class Asker:
                 ids[r, q, :n] = torch.tensor(tokens[:-1])
                 labels[r, q, before - 1 : n] = torch.tensor(tokens[before:])
                 ages[r, q] = rows[r][q].age
-        return Asks(ids.to(self._device), labels.to(self._device), ages)
+        kinds = [a.kind for row in rows for a in row]
+        return Asks(ids.to(self._device), labels.to(self._device), ages, kinds)
+
+    def begun(self, rows: Sequence[Sequence[Asked]], count: int) -> Tensor:
+        """The first `count` ids of each row's first question, [batch, count]; END where there is none."""
+        ids = torch.full((len(rows), count), self._marks[2])
+        for r, row in enumerate(rows):
+            if row:
+                ids[r] = torch.tensor(self._encode(row[0].question)[0][:count])
+        return ids.to(self._device)
 
     def _layout(self, prefix: int, questions: int, length: int) -> Layout:
         """Each question stands right after the prefix and sees it and itself, not the other questions."""
@@ -100,7 +117,7 @@ class Asker:
     def grade(self, model: ArmtModel, prefix: Tensor, state: MemoryState, asks: Asks) -> Graded:
         """Ask after `prefix` [batch, n] on memories `state`, which stay as they are."""
         batch, questions, length = asks.ids.shape
-        layout = self._layout(prefix.shape[1], questions, length)
+        layout = self._layout(model.config.overlap + prefix.shape[1], questions, length)
         hidden = model.hidden(torch.cat((prefix, asks.ids.flatten(1)), dim=1), state, layout=layout)
         labels = asks.labels.flatten(1)
         wanted = labels != IGNORED
@@ -110,4 +127,4 @@ class Asker:
         wrong[wanted] = (logits.argmax(-1) != labels[wanted]).long()
         right = wrong.view(batch, questions, length).sum(-1) == 0
         asked = asks.ages >= 0
-        return Graded(loss, right.cpu()[asked], asks.ages[asked])
+        return Graded(loss, right.cpu()[asked], asks.ages[asked], asks.kinds)

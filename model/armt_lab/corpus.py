@@ -11,8 +11,8 @@ import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from armt_lab import books, prose
-from armt_lab.streams import Noise
-from armt_lab.world import World
+from armt_lab.streams import STORY_WORDS, Noise
+from armt_lab.world import UNKNOWN, World
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,6 +59,7 @@ def train_tokenizer(sentences: Sequence[str], vocab: int) -> Tokenizer:
         for _ in range(20_000):
             stories.append(" " + world.fact())
             stories.extend(" " + q.text + " " + q.answer for q in world.questions()[:1])
+    stories += [" " + UNKNOWN] * 20_000
     tokenizer.train_from_iterator([*sentences, *stories], trainer)
     return tokenizer
 
@@ -79,4 +80,5 @@ def encode_noise(tokenizer: Tokenizer, sentences: Sequence[str], cache: Path) ->
         cache.mkdir(parents=True, exist_ok=True)
         np.savez(path, ids=np.concatenate([np.array(e, dtype=np.int32) for e in encoded]), starts=starts)
     arrays = np.load(path)
-    return Noise(arrays["ids"], arrays["starts"])
+    near = [i for i, sentence in enumerate(sentences) if STORY_WORDS.search(sentence)]
+    return Noise(arrays["ids"], arrays["starts"], near)

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 from armt.config import ArmtConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+
+
+END_ID = 2
+"""The id of END in every tokenizer that `corpus.train_tokenizer` makes."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -20,9 +25,11 @@ class Size:
     d_model: int = 128
     layers: int = 4
     heads: int = 4
-    d_ff: int = 352
-    d_mem: int = 16
-    memory_tokens: int = 4
+    d_ff: int = 256
+    d_mem: int = 32
+    memory_tokens: int = 8
+    memory_layers: tuple[int, ...] = (1, 2)
+    overlap: int = 16
 
     def config(self, segment_size: int) -> ArmtConfig:
         """The library's config of such a model at a segment size."""
@@ -37,10 +44,16 @@ class Size:
                 "num_key_value_heads": self.heads,
                 "max_position_embeddings": 4096,
                 "tie_word_embeddings": True,
+                "bos_token_id": END_ID,
+                "eos_token_id": END_ID,
             },
             segment_size=segment_size,
             num_mem_tokens=self.memory_tokens,
             d_mem=self.d_mem,
+            wrap_layers=tuple(i in self.memory_layers for i in range(self.layers)),
+            gate="hard",
+            normalise_write=True,
+            overlap=self.overlap,
         )
 
 
@@ -53,9 +66,13 @@ class Stage:
         segments: segments absorbed in one optimizer step, with gradients through all of them.
         rows: streams in the batch.
         density: lowest and highest share of facts among sentences; drawn log-uniformly for each story.
+        tasks: which stories are told, and how often each against the others.
+        rehearse: share of background sentences that are easily taken for facts: they have words of the
+            stories in them, or a gate opened on them.
         memory: False means that everything asked stands in the one segment in view.
-        whole_facts: do not let a segment boundary cut a fact.
         story: mean length of a story in segments; a row then starts afresh with an empty memory.
+        busy: how often something is done with a thing rather than what comes; see `World`.
+        view: ids at most of a text that is asked about before any of it is absorbed; 0 means a segment.
         lookahead: share of asks that come after a piece of the next segment, as happens in service.
         until: running accuracy that ends the stage.
         min_steps: steps it takes at least.
@@ -67,9 +84,12 @@ class Stage:
     segments: int
     rows: int
     density: tuple[float, float] = (1.0, 1.0)
+    tasks: Mapping[str, float] = dataclasses.field(default_factory=lambda: {"qa1": 1.0})
+    rehearse: float = 0.2
     memory: bool = True
-    whole_facts: bool = False
     story: float = 100.0
+    busy: float = 0.0
+    view: int = 0
     lookahead: float = 0.5
     until: float = 0.95
     min_steps: int = 50
@@ -83,16 +103,16 @@ class Recipe:
 
     Attributes:
         name: of the run and of the model it makes.
-        task: the bAbI task whose stories are told, `qa1` to `qa5`.
         seed: of weights and stories.
         questions: asked at each place, at most.
+        noise_weight: of the penalty on gates that are open where there is no fact.
         final_decay: steps at the end of the last stage over which the learning rate falls to nothing.
     """
 
     name: str
-    task: str = "qa1"
     seed: int = 1
     questions: int = 4
+    noise_weight: float = 0.1
     final_decay: int = 500
     size: Size = Size()
     stages: tuple[Stage, ...] = ()

@@ -24,6 +24,21 @@ PEOPLE: Mapping[str, tuple[str, ...]] = {
 
 PLACES = ("bathroom", "bedroom", "garden", "hallway", "kitchen", "office")
 OBJECTS = ("apple", "football", "milk")
+# fmt: off
+NOBODY = (
+    "Bill", "Fred", "Jeff", "Emma", "Anna", "Peter", "Paul", "Susan", "Alice", "Robert", "Thomas",
+    "Henry", "Jane", "Elizabeth", "George", "Charles", "William", "James", "Edward", "Richard",
+    "Arthur", "Frank", "Harry", "Lucy", "Kate", "Laura", "Helen", "Rose", "Grace", "Clara", "Agnes",
+    "Martha", "Nancy", "Ralph", "Oliver", "Philip", "Simon", "Martin", "Hugh", "Tom", "Sam", "Ben",
+    "Max", "Leo", "Nina", "Olga", "Ivan", "Boris",
+)
+NOTHING = (
+    "lamp", "book", "hat", "key", "knife", "letter", "ring", "watch", "coat", "box", "basket",
+    "candle", "cup", "spoon", "map", "rope",
+)
+# fmt: on
+"""People and things of whom no story tells, but whom training asks after, so that `unknown` is learnt."""
+
 MOVES = ("went to", "went back to", "moved to", "journeyed to", "travelled to")
 GRABS = ("got", "took", "grabbed", "picked up")
 DROPS = ("left", "discarded", "dropped", "put down")
@@ -56,6 +71,12 @@ class Scene(Protocol):
     def questions(self) -> list[Question]:
         """Every question that the facts so far answer."""
 
+    def asides(self) -> list[tuple[str, Question]]:
+        """Questions of other tasks that they answer too, each with its task."""
+
+    def strangers(self, now: int) -> list[str]:
+        """Questions after people and things that no fact has named; others as facts go on."""
+
 
 @dataclasses.dataclass(slots=True)
 class _Person:
@@ -84,11 +105,13 @@ class _Thing:
 class _People:
     """People and things in rooms. What can be asked is kept up to date as text -> question."""
 
-    def __init__(self, names: tuple[str, ...], rng: random.Random) -> None:
+    def __init__(self, names: tuple[str, ...], rng: random.Random, busy: float) -> None:
         self._rng = rng
+        self._busy = busy
         self._people = {name: _Person(rng.choice(PLACES)) for name in names}
         self._things: dict[str, _Thing] = {}
         self._open: dict[str, Question] = {}
+        self._named: set[str] = set()
 
     def happen(self, now: int) -> str:
         name = self._rng.choice(tuple(self._people))
@@ -97,8 +120,17 @@ class _People:
     def questions(self) -> list[Question]:
         return list(self._open.values())
 
+    def asides(self) -> list[tuple[str, Question]]:
+        return []
+
+    def strangers(self, now: int) -> list[str]:
+        others = [name for name in NOBODY if name not in self._people]
+        names = [*self._people, others[now % len(others)]]
+        return [f"Where is {name}?" for name in names if name not in self._named]
+
     def _walk(self, name: str, now: int) -> str:
         person = self._people[name]
+        self._named.add(name)
         person.place = self._rng.choice([place for place in PLACES if place != person.place])
         person.told = now
         self._moved(name, person)
@@ -111,12 +143,12 @@ class _People:
 
 
 class _PeopleAndThings(_People):
-    """Things are carried about; subclasses say what may be asked of them."""
+    """Things are carried about, and it is asked where they are; subclasses ask something else."""
 
     gives = False
 
-    def __init__(self, names: tuple[str, ...], rng: random.Random) -> None:
-        super().__init__(names, rng)
+    def __init__(self, names: tuple[str, ...], rng: random.Random, busy: float) -> None:
+        super().__init__(names, rng, busy)
         self._things = {thing: _Thing(rng.choice(PLACES)) for thing in OBJECTS}
 
     def happen(self, now: int) -> str:
@@ -133,10 +165,24 @@ class _PeopleAndThings(_People):
                     for name, one in self._people.items()
                     if name != thing.holder and one.place == thing.place
                 ]
+        if self._busy and self._rng.random() < self._busy:  # a gift, else a thing moved, else as it comes
+            acts = [act for act in acts if act[2]] or [act for act in acts if act[1]] or acts
         name, key, to = self._rng.choice(acts)
         if not key:
             return self._walk(name, now)
         return self._give(name, key, to, now) if to else self._grab_or_drop(name, key, now)
+
+    def asides(self) -> list[tuple[str, Question]]:
+        return [
+            ("qa1", Question(f"Where is {name}?", person.place, (person.told,)))
+            for name, person in self._people.items()
+            if person.told is not None
+        ]
+
+    def strangers(self, now: int) -> list[str]:
+        keys = [*self._things, NOTHING[now % len(NOTHING)]]
+        things = [f"Where is the {key}?" for key in keys if key not in self._named]
+        return super().strangers(now) + things
 
     def _moved(self, name: str, person: _Person) -> None:
         assert person.told is not None
@@ -148,6 +194,7 @@ class _PeopleAndThings(_People):
 
     def _grab_or_drop(self, name: str, key: str, now: int) -> str:
         thing, person = self._things[key], self._people[name]
+        self._named |= {name, key}
         verbs = DROPS if thing.holder else GRABS
         thing.holder = None if thing.holder else name
         self._touched(key, thing, person, now)
@@ -155,6 +202,7 @@ class _PeopleAndThings(_People):
 
     def _give(self, name: str, key: str, to: str, now: int) -> str:
         thing = self._things[key]
+        self._named |= {name, key, to}
         thing.holder = to
         self._touched(key, thing, self._people[to], now)
         self._given(name, key, to, now)
@@ -168,13 +216,6 @@ class _PeopleAndThings(_People):
 
     def _changed(self, key: str, thing: _Thing, person: _Person) -> None:
         """`person` is the last who touched or carried the thing, and stands where it is."""
-
-    def _given(self, name: str, key: str, to: str, now: int) -> None:
-        """Someone gave the thing to someone."""
-
-
-class _WhereIsIt(_PeopleAndThings):
-    def _changed(self, key: str, thing: _Thing, person: _Person) -> None:
         text = f"Where is the {key}?"
         if person.told is None:  # in someone's hands of whom the story has not said where he is
             self._open.pop(text, None)
@@ -182,8 +223,14 @@ class _WhereIsIt(_PeopleAndThings):
             first, second = sorted((person.told, thing.touch))
             self._open[text] = Question(text, thing.place, (first, second))
 
+    def _given(self, name: str, key: str, to: str, now: int) -> None:
+        """Someone gave the thing to someone."""
+
 
 class _WhereWasIt(_PeopleAndThings):
+    def asides(self) -> list[tuple[str, Question]]:
+        return super().asides() + [("qa2", question) for question in self._open.values()]
+
     def questions(self) -> list[Question]:
         return [
             Question(
@@ -198,6 +245,9 @@ class _WhereWasIt(_PeopleAndThings):
 
 class _WhoGaveIt(_PeopleAndThings):
     gives = True
+
+    def _changed(self, key: str, thing: _Thing, person: _Person) -> None:
+        """Where things are is not asked here."""
 
     def _given(self, name: str, key: str, to: str, now: int) -> None:
         for (
@@ -216,7 +266,7 @@ class _WhoGaveIt(_PeopleAndThings):
 class _Rows:
     """Rows of three rooms, two facts a row. A new row takes the place of what it contradicts."""
 
-    def __init__(self, _: tuple[str, ...], rng: random.Random) -> None:
+    def __init__(self, _: tuple[str, ...], rng: random.Random, _busy: float) -> None:
         self._rng = rng
         self._untold: list[tuple[str, str, str]] = []
         self._beside: dict[tuple[str, str], tuple[str, int]] = {}  # (room, direction) -> room there, fact
@@ -247,15 +297,21 @@ class _Rows:
             for text in (f"What is {way} of the {room}?", f"What is the {room} {OPPOSITE[way]} of?")
         ]
 
+    def asides(self) -> list[tuple[str, Question]]:
+        return []
+
+    def strangers(self, _now: int) -> list[str]:
+        return []
+
     def _forget(self, room: str, way: str) -> None:
         old = self._beside.pop((room, way), None)
         if old is not None:
             self._beside.pop((old[0], OPPOSITE[way]), None)
 
 
-SCENES: Mapping[str, Callable[[tuple[str, ...], random.Random], Scene]] = {
+SCENES: Mapping[str, Callable[[tuple[str, ...], random.Random, float], Scene]] = {
     "qa1": _People,
-    "qa2": _WhereIsIt,
+    "qa2": _PeopleAndThings,
     "qa3": _WhereWasIt,
     "qa4": _Rows,
     "qa5": _WhoGaveIt,

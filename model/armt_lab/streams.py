@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from armt_lab.scenes import OBJECTS, PEOPLE, PLACES
 from armt_lab.world import Question, World
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
 
     from armt_lab.recipe import Stage
+
+_NAMES = sorted({name for names in PEOPLE.values() for name in names} | {*PLACES, *OBJECTS})
+STORY_WORDS = re.compile(rf"\b(?:{'|'.join(_NAMES)})s?\b")
+WEIGHTS: Mapping[str, float] = {"unknown": 0.15}
+ASIDE = 0.3
+"""How likely a question is chosen, as against one of the story's own task."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,10 +33,12 @@ class Noise:
     Attributes:
         ids: [tokens] of all sentences, each with the white space before it.
         starts: [sentences + 1] where each begins in `ids`.
+        near: sentences that have a word of the stories in them, without being facts of any.
     """
 
     ids: np.ndarray
     starts: np.ndarray
+    near: Sequence[int] = ()
 
     def sentence(self, i: int) -> list[int]:
         """Sentence `i` in reading order, round and round."""
@@ -41,21 +51,37 @@ class Asked:
     """A question at a place in a stream.
 
     Attributes:
+        kind: its task, or "unknown".
         question: its text and answer.
         age: tokens between the end of the newest supporting fact and the place where it is asked.
     """
 
+    kind: str
     question: Question
     age: int
 
 
+class Told(NamedTuple):
+    """What stands from `start` to `end`: background sentence `sentence`, or a fact (-1)."""
+
+    start: int
+    end: int
+    sentence: int
+
+
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """What all streams of a run draw from: the task's stories, the background, and how text becomes ids."""
+    """What all streams of a run draw from.
 
-    task: str
+    Attributes:
+        noise: the background.
+        encode: text -> ids.
+        missed: background sentences that were taken for facts, to be shown again.
+    """
+
     noise: Noise
     encode: Callable[[str], tuple[int, ...]]
+    missed: deque[int] = dataclasses.field(default_factory=lambda: deque(maxlen=4000))
 
 
 class Stream:
@@ -76,35 +102,39 @@ class Stream:
         low, high = self.stage.density
         self.density = math.exp(self.rng.uniform(math.log(low), math.log(high)))
         self.separator = self.rng.choice(" \n")
-        self.world = World(self.source.task, self.rng)
+        tasks = self.stage.tasks
+        task = self.rng.choices(list(tasks), list(tasks.values()))[0]
+        self.world = World(task, self.rng, self.stage.busy)
         self.sentence = self.rng.randrange(len(self.source.noise.starts))
         self.ids: list[int] = []
         self.base = 0  # position of ids[0]
         self.fact_ends: list[int] = []
-        self.known: deque[tuple[int, list[Question]]] = deque([(0, [])])
+        self.told: deque[Told] = deque()
+        self.known: deque[tuple[int, list[tuple[str, Question]]]] = deque([(0, [])])
 
-    def _background(self) -> list[int]:
+    def _background(self) -> int:
+        """The next sentence of the book, or now and then one that is easily taken for a fact."""
+        if self.rng.random() < self.stage.rehearse:
+            for pool in self.rng.sample((self.source.missed, self.source.noise.near), 2):
+                if pool:
+                    return pool[self.rng.randrange(len(pool))]
         self.sentence += 1
-        return self.source.noise.sentence(self.sentence)
+        return self.sentence
 
     def _tell(self) -> None:
-        end = self.base + len(self.ids)
+        start = self.base + len(self.ids)
         if self.rng.random() >= self.density:
-            self.ids.extend(self._background())
+            sentence = self._background()
+            self.ids.extend(self.source.noise.sentence(sentence))
+            self.told.append(Told(start, self.base + len(self.ids), sentence))
             return
         text = self.world.fact()
         # The first sentence of a text has no white space before it.
-        tokens = self.source.encode(text if end == 0 and self.rng.random() < 0.5 else self.separator + text)  # noqa: PLR2004
-        room = -end % self.stage.segment
-        if self.stage.whole_facts and 0 < room < len(tokens):
-            filler = self._background()
-            while len(filler) < room:
-                filler += self._background()
-            self.ids.extend(filler[:room])
-            end += room
-        self.ids.extend(tokens)
-        self.fact_ends.append(end + len(tokens))
-        self.known.append((end + len(tokens), self.world.questions()))
+        self.ids.extend(self.source.encode(text if start == 0 else self.separator + text))
+        end = self.base + len(self.ids)
+        self.told.append(Told(start, end, -1))
+        self.fact_ends.append(end)
+        self.known.append((end, self.world.asks()))
 
     def peek(self, count: int) -> list[int]:
         """The next `count` ids."""
@@ -112,15 +142,29 @@ class Stream:
             self._tell()
         return self.ids[:count]
 
-    def questions(self, ahead: int) -> list[Asked]:
-        """What can be asked when `ahead` of the next ids have been read."""
-        place = self.base + ahead
-        told = next(questions for end, questions in reversed(self.known) if end <= place)
-        return [Asked(q, place - max(self.fact_ends[i] for i in q.support)) for q in told]
+    def in_view(self, first: int, last: int) -> list[Told]:
+        """What stands, wholly or in part, among the next ids `first` (may be negative) to `last`."""
+        return [t for t in self.told if t.end > self.base + first and t.start < self.base + last]
 
-    def advance(self, count: int) -> None:
-        """Leave `count` ids behind."""
+    def questions(self, ahead: int, count: int) -> list[Asked]:
+        """At most `count` of what can be asked when `ahead` of the next ids have been read."""
+        place = self.base + ahead
+        told = next(asks for end, asks in reversed(self.known) if end <= place)
+        mine = self.world.task
+        chances = [
+            (self.rng.random() ** (1 / (1.0 if kind == mine else WEIGHTS.get(kind, ASIDE))), kind, question)
+            for kind, question in told
+        ]
+        return [
+            Asked(kind, q, place - max((self.fact_ends[i] for i in q.support), default=place))
+            for _, kind, q in sorted(chances, key=lambda chance: -chance[0])[:count]
+        ]
+
+    def advance(self, count: int, keep: int = 0) -> None:
+        """Leave `count` ids behind; what was told is remembered for `keep` ids more."""
         del self.ids[:count]
         self.base += count
         while len(self.known) > 1 and self.known[1][0] <= self.base:
             self.known.popleft()
+        while self.told and self.told[0].end <= self.base - keep:
+            self.told.popleft()

@@ -1,13 +1,14 @@
-"""Train a model by a recipe: `python -m armt_lab.train model/recipes/qa1.toml --books DIR`.
+"""Train a model by a recipe: `armt train model/recipes/qa1.toml --books DIR`.
 
 Stop it at any time and run it again: it goes on at the very step. A run lives in a folder (`runs/NAME`):
-tokenizer.json, metrics.csv, last.pt. `last.pt` is a pickle, so go on only with runs of your own.
+tokenizer.json, metrics.csv, last.pt and, when it stops, training.png. `last.pt` is a pickle: go on only with
+runs of your own.
 """
 
 from __future__ import annotations
 
-import argparse
 import csv
+import dataclasses
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -16,10 +17,10 @@ from typing import TYPE_CHECKING
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from armt import checkpoint
+from armt import checkpoint, hardware
 from armt.text import StreamTokenizer
-from armt_lab import recipe
-from armt_lab.corpus import ANSWER, END, QUESTION
+from armt_lab import plots, recipe
+from armt_lab.corpus import ANSWER, END, QUESTION, TASKS
 from armt_lab.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 SAVE_SECONDS = 120.0
 LOG_STEPS = 20
+KINDS = (*TASKS, "unknown")
+STARTED = time.monotonic()
 AGES = (0, 1, 4, 16, 64, 256, 1024)
 """Lower bounds, in segments, of the ages by which accuracy is told."""
 
@@ -42,6 +45,17 @@ def by_age(graded: list[Graded], segment: int) -> dict[str, float | str]:
     return table
 
 
+def by_kind(graded: list[Graded]) -> dict[str, float | str]:
+    """Share of right answers for each kind of question; empty where none was asked."""
+    right = torch.cat([g.right for g in graded]).tolist()
+    kinds = [kind for g in graded for kind in g.kinds]
+    table: dict[str, float | str] = {}
+    for kind in KINDS:
+        chosen = [r for r, k in zip(right, kinds, strict=True) if k == kind]
+        table[kind] = round(sum(chosen) / len(chosen), 4) if chosen else ""
+    return table
+
+
 def metrics(trainer: Trainer, graded: list[Graded]) -> dict[str, float | str]:
     """One row of metrics.csv: where the run is, and how the last asks went."""
     norms = trainer.state.W.flatten(2).norm(dim=-1)
@@ -52,9 +66,16 @@ def metrics(trainer: Trainer, graded: list[Graded]) -> dict[str, float | str]:
         "tokens": trainer.tokens,
         "loss": round(torch.stack([g.loss.detach() for g in graded]).mean().item(), 5),
         "accuracy": round(trainer.accuracy, 4),
-        "w_norm": round(norms.mean().item(), 2),
+        **{f"w_norm_{layer}": round(norm, 2) for layer, norm in enumerate(norms.mean(dim=1).tolist())},
         "rate": trainer.learning_rate(),
-    } | by_age(graded, trainer.stage.segment)
+        "opened_on_fact": _share(trainer.gates.fact),
+        "opened_on_noise": _share(trainer.gates.noise),
+        "seconds": round(time.monotonic() - STARTED, 1),
+    } | (by_kind(graded) | by_age(graded, trainer.stage.segment))
+
+
+def _share(opened: list[bool]) -> float | str:
+    return round(sum(opened) / len(opened), 4) if opened else ""
 
 
 def run(trainer: Trainer, seconds: float) -> bool:
@@ -70,7 +91,9 @@ def run(trainer: Trainer, seconds: float) -> bool:
         task = bar.add_task("", note="")
         while True:
             window += trainer.train_step()
-            if trainer.step % LOG_STEPS == 0:
+            through = trainer.over
+            ending = through or time.monotonic() > deadline
+            if ending or trainer.step % LOG_STEPS == 0:
                 row = metrics(trainer, window)
                 if log.tell() == 0:
                     writer.writerow(row)
@@ -84,12 +107,11 @@ def run(trainer: Trainer, seconds: float) -> bool:
                     completed=trainer.stage_step,
                 )
                 window = []
-            through = trainer.advance()
-            now = time.monotonic()
-            if through or now > deadline or now - saved > SAVE_SECONDS:
+            trainer.advance()
+            if ending or time.monotonic() - saved > SAVE_SECONDS:
                 trainer.save()
-                saved = now
-            if through or now > deadline:
+                saved = time.monotonic()
+            if ending:
                 return through
 
 
@@ -100,29 +122,42 @@ def export(trainer: Trainer, folder: Path) -> None:
     checkpoint.save(checkpoint.Checkpoint.of(trainer.model, tokenizer, prompt, trainer.recipe.name), folder)
 
 
-def main() -> None:
-    """Read the command line and train."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """What a run is given besides its recipe.
+
+    Attributes:
+        books: folder of .txt files for background; built-in prose without.
+        runs: the run's own folder is made in it.
+        name: of the run, instead of the recipe's.
+        seed: of weights and stories, instead of the recipe's.
+        device: "auto", or a torch device.
+        threads: of the CPU; torch's own choice without.
+        minutes: stop after so long.
+        export: folder to write the model to, as the library loads it.
+    """
+
+    books: Path | None = None
+    runs: Path = Path("runs")
+    name: str | None = None
+    seed: int | None = None
+    device: str = "auto"
+    threads: int | None = None
+    minutes: float = 600.0
+    export: Path | None = None
+
+
+def train_by(path: Path, options: Options) -> None:
+    """Train by the recipe at `path`, from where the run is, and tell how it ended."""
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    chosen = recipe.load(path)
+    chosen = dataclasses.replace(
+        chosen, name=options.name or chosen.name, seed=chosen.seed if options.seed is None else options.seed
     )
-    parser.add_argument("recipe", type=Path)
-    parser.add_argument(
-        "--books", type=Path, help="folder of .txt files for background; built-in prose without"
-    )
-    parser.add_argument("--runs", type=Path, default=Path("runs"))
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument(
-        "--minutes", type=float, default=600.0, help="stop after this long; run again to go on"
-    )
-    parser.add_argument("--export", type=Path, help="folder to write the model to, as the library loads it")
-    options = parser.parse_args()
-    chosen = recipe.load(options.recipe)
-    trainer = Trainer(chosen, options.runs / chosen.name, options.books, torch.device(options.device))
+    trainer = Trainer(chosen, options.runs / chosen.name, options.books, hardware.device(options.device))
     print("going on" if trainer.resume() else "starting", chosen.name, f"at step {trainer.step}")
     print("finished" if run(trainer, options.minutes * 60) else "stopped: run again to go on")
+    plots.training(trainer.folder / "metrics.csv", trainer.folder / "training.png")
     if options.export:
         export(trainer, options.export)
-
-
-if __name__ == "__main__":
-    main()

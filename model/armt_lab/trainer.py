@@ -9,40 +9,55 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from tokenizers import Tokenizer
+from torch.nn import functional as F
 
 from armt import hardware
+from armt.memory import SHUT
 from armt.model import ArmtModel
 from armt.state import MemoryState
 from armt_lab import corpus
 from armt_lab.asking import Asker, Graded
+from armt_lab.muon import Muon
 from armt_lab.streams import Noise, Source, Stream
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from armt_lab.recipe import Recipe, Stage
-    from armt_lab.streams import Asked
 
 WARMUP = 100
 YOUNG_DENSITY = (0.3, 1.0)
-YOUNG_TOKENS = 160
 BLANK = 0.25
 """Share of asks with white space between text and question that no word took up, as texts often end in it."""
+
+
+ACROSS, ACROSS_SEGMENT, ACROSS_IDS = 0.2, 64, 9
+"""Share of steps in which the end of a segment cuts a question, from what segment size on, and how late."""
+
+
+@dataclasses.dataclass
+class Gates:
+    """What one step saw of the write gates: whether any opened, by what was in view; the penalties due."""
+
+    noise: list[bool] = dataclasses.field(default_factory=list)
+    fact: list[bool] = dataclasses.field(default_factory=list)
+    penalties: list[torch.Tensor] = dataclasses.field(default_factory=list)
 
 
 def initialise(model: ArmtModel, seed: int) -> None:
     """Draw weights by width: std d^-0.5, so that attention is not flat at small widths.
 
-    The value projection starts at half of that, the write gate at sigmoid(-2).
+    The value projection starts at a quarter of that, for what it is given is longer than the stream; the
+    write gate starts half open.
     """
     generator = torch.Generator().manual_seed(seed)
     std = model.config.d_model**-0.5
     for name, parameter in model.named_parameters():
         if parameter.dim() > 1:
-            scale = 0.5 * std if "W_mv" in name else std
+            scale = 0.25 * std if "W_mv" in name else std
             parameter.data.normal_(0, scale, generator=generator)
         elif name.endswith("W_mb.bias"):
-            parameter.data.fill_(-2.0)
+            parameter.data.fill_(0.0)
 
 
 class Trainer:
@@ -54,17 +69,17 @@ class Trainer:
         folder.mkdir(parents=True, exist_ok=True)
         self.tokenizer, noise = self._text(books)
         self._encoded: dict[str, tuple[int, ...]] = {}
-        self.source = Source(recipe.task, noise, self._encode)
+        self.source = Source(noise, self._encode)
+        self.gates = Gates()
         self.model = ArmtModel(recipe.size.config(recipe.stages[0].segment)).to(device)
         initialise(self.model, recipe.seed)
         self.asker = Asker(self.tokenizer, device)
-        matrices = [p for p in self.model.parameters() if p.dim() > 1]
-        others = [p for p in self.model.parameters() if p.dim() <= 1]
-        groups: list[dict[str, Any]] = [
-            {"params": matrices, "weight_decay": 0.01},
-            {"params": others, "weight_decay": 0.0},
-        ]
-        self.optimizer = torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98))
+        inner = {n: p for n, p in self.model.named_parameters() if ".layers." in n and p.dim() > 1}
+        outer = [p for n, p in self.model.named_parameters() if n not in inner]
+        self.optimizers: tuple[torch.optim.Optimizer, ...] = (
+            torch.optim.AdamW(_decaying(outer), lr=0.0, betas=(0.9, 0.98)),
+            Muon(inner.values(), lr=0.0),
+        )
         self.step = 0
         self.tokens = 0
         self.enter(0)
@@ -115,16 +130,20 @@ class Trainer:
 
     def train_step(self) -> list[Graded]:
         """One optimizer step over every row; returns what was asked."""
-        for group in self.optimizer.param_groups:
+        for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
             group["lr"] = self.learning_rate()
+        self.gates = Gates()
         with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
             graded = self._read_and_ask() if self.stage.memory else [self._ask_in_view()]
         loss = torch.stack([g.loss for g in graded]).mean()
-        self.optimizer.zero_grad(set_to_none=True)
+        if self.gates.penalties:
+            loss = loss + self.recipe.noise_weight * torch.stack(self.gates.penalties).mean()
+        self.model.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call] # torch leaves it so
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         if torch.isfinite(norm):
-            self.optimizer.step()
+            for optimizer in self.optimizers:
+                optimizer.step()
         right = torch.cat([g.right for g in graded])
         self.recent.append(right.float().mean().item())
         self.step += 1
@@ -141,40 +160,77 @@ class Trainer:
 
     def _read_and_ask(self) -> list[Graded]:
         stage, size = self.stage, self.stage.segment
+        rng = random.Random(f"{self.recipe.seed}/looks/{self.step}")
         state = self._restart_some()
         ids = torch.tensor([s.peek((stage.segments + 1) * size) for s in self.streams], device=self.device)
         graded = []
         for k in range(1, stage.segments + 1):
-            state = self.model.absorb(ids[:, (k - 1) * size : k * size], state)
-            looks = random.Random(self.step * 1000 + k)
-            extra = looks.randrange(1, size) if looks.random() < stage.lookahead else 0
+            state, gates = self.model.absorb_with_gates(ids[:, (k - 1) * size : k * size], state)
+            self._judge(gates, (k - 1) * size)
+            extra = rng.randrange(1, size) if rng.random() < stage.lookahead else 0
             graded.append(
                 self._ask(self.streams, ids[:, k * size : k * size + extra], state, ahead=k * size + extra)
             )
+        if size >= ACROSS_SEGMENT and rng.random() < ACROSS:
+            graded.append(self._ask_across(ids[:, stage.segments * size :], state))
         graded.append(self._ask_young())
         self.state = state.detach()
         for stream in self.streams:
-            stream.advance(stage.segments * size)
+            stream.advance(stage.segments * size, keep=self.model.config.overlap)
         return [g for g in graded if len(g.right)]
+
+    def _judge(self, gates: torch.Tensor, start: int) -> None:
+        """Note which rows opened a gate, [layers, rows, memory tokens], and what was in view there.
+
+        Where it was background alone, every gate should be far from opening, and sentences on which one
+        opened are shown again.
+        """
+        size, overlap = self.stage.segment, self.model.config.overlap
+        for row, stream in enumerate(self.streams):
+            view = stream.in_view(start - overlap, start + size)
+            is_noise = all(told.sentence >= 0 for told in view)
+            opened = bool((gates[:, row] > SHUT).any())
+            (self.gates.noise if is_noise else self.gates.fact).append(opened)
+            if is_noise:
+                self.gates.penalties.append(F.softplus(gates[:, row].float() - SHUT).mean())
+                if opened:
+                    self.source.missed.extend(told.sentence for told in view)
 
     def _ask_young(self) -> Graded:
         """Ask sessions that have read less than a segment, which the carried rows hardly ever are."""
         rng = random.Random(f"{self.recipe.seed}/young/{self.step}")
         stage = dataclasses.replace(self.stage, density=YOUNG_DENSITY)
         streams = [Stream(self.source, stage, rng) for _ in self.streams]
-        size = rng.randint(1, min(self.stage.segment, YOUNG_TOKENS))
+        size = rng.randint(1, self.stage.view or self.stage.segment)
         ids = torch.tensor([s.peek(size) for s in streams], device=self.device)
         return self._ask(streams, ids, self.model.empty_state(len(streams)), ahead=size)
 
+    def _ask_across(self, ids: torch.Tensor, state: MemoryState) -> Graded:
+        """Ask where the segment ends within the question: as in `armt.decode`, its beginning is absorbed."""
+        stage = self.stage
+        read = stage.segments * stage.segment
+        rows = [s.questions(read + stage.segment - ACROSS_IDS, 1) for s in self.streams]
+        rng = random.Random(f"{self.recipe.seed}/across/{self.step}")
+        begun = rng.randint(1, max(1, min(self.asker.shortest(rows), ACROSS_IDS) - 1))
+        rows = [s.questions(read + stage.segment - begun, 1) for s in self.streams]
+        text = ids[:, : stage.segment - begun]
+        state, _ = self.model.absorb_with_gates(
+            torch.cat((text, self.asker.begun(rows, begun)), dim=1), state
+        )
+        return self.asker.grade(self.model, text[:, :0], state, self.asker.asks(rows, 1, skip=begun))
+
     def _restart_some(self) -> MemoryState:
-        keep = torch.ones(len(self.streams), device=self.device)
+        state, empty = self.state, self.model.empty_state()
+        keep = torch.ones(len(self.streams), dtype=torch.bool, device=self.device)
         for i, stream in enumerate(self.streams):
             if stream.rng.random() < self.stage.segments / self.stage.story:
                 stream.start_story()
-                keep[i] = 0
-        state = self.state
+                keep[i] = False
         return MemoryState(
-            state.W * keep[None, :, None, None], state.z * keep[None, :, None], state.segments * keep.long()
+            state.W * keep[None, :, None, None],
+            state.z * keep[None, :, None],
+            state.segments * keep,
+            torch.where(keep[:, None], state.recent, empty.recent),
         )
 
     def _ask(self, streams: list[Stream], prefix: torch.Tensor, state: MemoryState, ahead: int) -> Graded:
@@ -183,25 +239,27 @@ class Trainer:
             prefix = torch.cat(
                 (prefix, torch.tensor([blank], device=self.device).expand(len(prefix), -1)), dim=1
             )
-        rows: list[list[Asked]] = []
-        for stream in streams:
-            known = stream.questions(ahead)
-            rows.append(stream.rng.sample(known, min(len(known), self.recipe.questions)))
-        return self.asker.grade(self.model, prefix, state, self.asker.asks(rows, self.recipe.questions))
+        count = self.recipe.questions
+        rows = [stream.questions(ahead, count) for stream in streams]
+        return self.asker.grade(self.model, prefix, state, self.asker.asks(rows, count))
 
-    def advance(self) -> bool:
-        """Enter the next stage when this one is over, by accuracy or by steps; True when it was the last."""
-        stage, last = self.stage, self.index == len(self.recipe.stages) - 1
-        good = self.stage_step >= max(stage.min_steps, WARMUP) and self.accuracy >= stage.until
-        if last or not (good or self.stage_step >= stage.max_steps):
-            return last and self.stage_step >= stage.max_steps
-        self.enter(self.index + 1)
-        return False
+    @property
+    def over(self) -> bool:
+        """Whether the recipe is through."""
+        return self.index == len(self.recipe.stages) - 1 and self.stage_step >= self.stage.max_steps
+
+    def advance(self) -> None:
+        """Enter the next stage when this one is over, by accuracy or by steps; the last one has no next."""
+        good = self.stage_step >= max(self.stage.min_steps, WARMUP) and self.accuracy >= self.stage.until
+        last = self.index == len(self.recipe.stages) - 1
+        if not last and (good or self.stage_step >= self.stage.max_steps):
+            self.enter(self.index + 1)
 
     def save(self) -> None:
         """Write last.pt whole or not at all."""
         values = {name: getattr(self, name) for name in _PROGRESS}
-        values |= {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict()}
+        values |= {"missed": list(self.source.missed)}
+        values |= {"model": self.model.state_dict(), "optimizer": [o.state_dict() for o in self.optimizers]}
         torch.save(values, self.folder / "last.tmp")
         (self.folder / "last.tmp").rename(self.folder / "last.pt")
 
@@ -213,12 +271,22 @@ class Trainer:
         values = torch.load(path, map_location=self.device, weights_only=False)
         self.enter(values["index"])
         self.model.load_state_dict(values["model"])
-        self.optimizer.load_state_dict(values["optimizer"])
+        for optimizer, state in zip(self.optimizers, values["optimizer"], strict=True):
+            optimizer.load_state_dict(state)
         for name in _PROGRESS:
             setattr(self, name, values[name])
+        self.source.missed.extend(values.get("missed", ()))
         for stream in self.streams:
             stream.source, stream.stage = self.source, self.stage
         return True
+
+
+def _decaying(parameters: list[torch.nn.Parameter]) -> list[dict[str, Any]]:
+    """Groups for AdamW: matrices decay, vectors do not."""
+    return [
+        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": 0.01},
+        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
+    ]
 
 
 _PROGRESS = ("index", "stage_step", "step", "tokens", "state", "recent", "streams")

@@ -26,6 +26,7 @@ __all__ = [
     "PEOPLE",
     "PLACES",
     "TASKS",
+    "UNKNOWN",
     "Question",
     "Step",
     "World",
@@ -45,6 +46,10 @@ class Step:
             raise ValueError("a step is either a fact or a question")
 
 
+UNKNOWN = "unknown"
+"""The answer to a question after somebody or something never named."""
+
+
 class World:
     """One endless story. Its state is bounded, however many facts are told.
 
@@ -52,17 +57,18 @@ class World:
         task: "qa1" (where is a person), "qa2" (where is a thing), "qa3" (where was a thing before),
             "qa4" (how rooms lie), "qa5" (who gave what to whom).
         rng: every choice is drawn from it: the same seed tells the same story.
+        busy: how often something is done with a thing, if it can be, rather than what comes; 0: as published.
 
     Attributes:
         count: facts told so far.
     """
 
-    def __init__(self, task: str, rng: random.Random) -> None:
+    def __init__(self, task: str, rng: random.Random, busy: float = 0.0) -> None:
         if task not in PEOPLE:
             raise ValueError(f"task {task!r} is not one of {', '.join(TASKS)}")
         self.task = task
         self.count = 0
-        self._scene = SCENES[task](PEOPLE[task], rng)
+        self._scene = SCENES[task](PEOPLE[task], rng, busy)
 
     def fact(self) -> str:
         """Let the next thing happen and tell it in one sentence."""
@@ -73,6 +79,20 @@ class World:
     def questions(self) -> list[Question]:
         """Every question that the facts told so far answer."""
         return self._scene.questions()
+
+    def asks(self) -> list[tuple[str, Question]]:
+        """What may be asked in training, each with its kind: a task, or "unknown".
+
+        Of tasks 4 and 5 only what published stories ask: of the newest row, of the newest gift. Besides, what
+        the facts answer of simpler tasks; and after people and things that were never named, `UNKNOWN`.
+        """
+        mine = _published_kind(self.task, self)
+        strangers = [Question(text, UNKNOWN, ()) for text in self._scene.strangers(self.count)]
+        return [
+            *((self.task, question) for question in mine),
+            *self._scene.asides(),
+            *(("unknown", question) for question in strangers),
+        ]
 
     def age(self, question: Question) -> int:
         """How many facts were told after the oldest fact that `question` needs; 0 is the newest fact."""
@@ -118,8 +138,14 @@ def story(task: str, rng: random.Random, length: int | None = None) -> list[Step
 
 
 def _published_kind(task: str, world: World) -> list[Question]:
-    """Questions in the published mix: in qa5 only about the last gift, and one in three asks what it was."""
+    """Questions in the published mix: in qa4 about the last row, in qa5 about the last gift.
+
+    One in three of those after a gift asks what it was.
+    """
     questions = world.questions()
+    if task == "qa4":
+        row = (world.count - 1) // 2
+        return [question for question in questions if question.support[0] // 2 == row]
     if task != "qa5" or not questions:
         return questions
     newest = max(question.support for question in questions)

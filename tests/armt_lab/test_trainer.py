@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import random
 from itertools import islice
 from pathlib import Path
@@ -8,7 +9,9 @@ import pytest
 import torch
 
 from armt import checkpoint
-from armt_lab import prose, recipe
+from armt_lab import plots, prose, recipe
+from armt_lab.scenes import OBJECTS, PLACES
+from armt_lab.streams import Stream
 from armt_lab.train import export, run
 from armt_lab.trainer import Trainer
 
@@ -18,7 +21,13 @@ TINY = recipe.Recipe(
     stages=(
         recipe.Stage(segment=24, segments=1, rows=3, memory=False, max_steps=2),
         recipe.Stage(
-            segment=24, segments=2, rows=3, density=(0.3, 1.0), story=4.0, whole_facts=True, max_steps=6
+            segment=64,
+            segments=2,
+            rows=3,
+            density=(0.05, 1.0),
+            tasks={"qa1": 1, "qa5": 1},
+            story=4.0,
+            max_steps=6,
         ),
     ),
     final_decay=2,
@@ -71,13 +80,42 @@ def test_a_run_ends_with_metrics_and_a_model_that_the_library_loads(runs: Path, 
     export(trainer, tmp_path / "model")
     loaded = checkpoint.load(str(tmp_path / "model"), device="cpu", dtype="float32")
     assert loaded.template.stop == ("<|end|>",)
-    assert loaded.model.config.segment_size == 24
-    ids = torch.arange(24).unsqueeze(0)
+    assert loaded.model.config.segment_size == 64
+    ids = torch.arange(64).unsqueeze(0)
     assert torch.equal(
         loaded.model.absorb(ids, loaded.model.empty_state()).W,
         trainer.model.absorb(ids, trainer.model.empty_state()).W,
     )
-    assert (trainer.folder / "metrics.csv").exists()
+    plots.training(trainer.folder / "metrics.csv", tmp_path / "training.png")
+    assert (tmp_path / "training.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_gate_that_opens_on_noise_is_punished_and_its_sentences_are_shown_again(runs: Path) -> None:
+    trainer = trainer_in(runs, "gates")
+    trainer.enter(1)
+    for stream in trainer.streams:
+        stream.stage = dataclasses.replace(stream.stage, density=(1e-9, 1e-9))
+        stream.start_story()
+    trainer.train_step()
+    assert not trainer.gates.fact
+    assert len(trainer.gates.penalties) == len(trainer.gates.noise) == 2 * 3
+    assert bool(trainer.source.missed) == any(trainer.gates.noise)
+
+
+def test_what_is_in_view_of_a_segment_says_whether_a_fact_is(runs: Path) -> None:
+    trainer = trainer_in(runs, "view")
+    stream = Stream(trainer.source, TINY.stages[1], random.Random(3))
+    stream.density = 0.3
+    ids = stream.peek(400)
+    assert [t.start for t in stream.told] == [0, *(t.end for t in stream.told)][:-1]
+    for told in stream.told:
+        text = trainer.tokenizer.decode(ids[told.start : min(told.end, 400)])
+        if told.sentence < 0 and told.end <= 400:
+            assert any(f" {place}." in text or f" {place} " in text for place in (*PLACES, *OBJECTS)), text
+        assert told in stream.in_view(told.start, told.end)
+        assert told not in stream.in_view(told.end, 400)
+    stream.advance(200, keep=16)
+    assert all(t.end > 184 for t in stream.told)
 
 
 def test_the_last_stage_ends_at_its_last_step_with_a_learning_rate_of_nothing(runs: Path) -> None:
@@ -85,15 +123,16 @@ def test_the_last_stage_ends_at_its_last_step_with_a_learning_rate_of_nothing(ru
     trainer.enter(1)
     trainer.stage_step = TINY.stages[1].max_steps
     assert trainer.learning_rate() == 0
-    assert trainer.advance()
+    assert trainer.over
 
 
 def test_a_stage_ends_early_when_its_accuracy_is_reached(runs: Path) -> None:
     trainer = trainer_in(runs, "early")
     trainer.stage_step = 100
     trainer.recent.extend([1.0] * 50)
-    assert not trainer.advance()
+    trainer.advance()
     assert trainer.index == 1
+    assert not trainer.over
 
 
 def test_a_recipe_with_an_unknown_key_is_refused(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from replay import answers, parse, person_at, thing_at
 
 from armt_lab import babi
-from armt_lab.world import OBJECTS, PEOPLE, PLACES, TASKS, Step, World, story
+from armt_lab.world import OBJECTS, PEOPLE, PLACES, TASKS, UNKNOWN, Step, World, story
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,6 +40,32 @@ def test_the_world_asks_just_what_a_replay_of_its_sentences_can_answer_and_with_
         facts.append(world.fact())
         asked = {q.text: (q.answer, q.support) for q in world.questions()}
         assert asked == answers(task, facts)
+
+
+@pytest.mark.parametrize("task", TASKS)
+@settings(max_examples=15, deadline=None)
+@given(seed=seeds, busy=st.sampled_from([0.0, 0.5]))
+def test_what_training_asks_besides_has_right_answers_too(task: str, seed: int, busy: float) -> None:
+    world = World(task, random.Random(seed), busy)
+    facts: list[str] = []
+    for _ in range(40):
+        facts.append(world.fact())
+        for kind, question in world.asks():
+            if kind == UNKNOWN:
+                named = question.text.removesuffix("?").split()[-1]
+                assert question.answer == UNKNOWN
+                assert not any(named in fact for fact in facts)
+            else:
+                assert answers(kind, facts)[question.text][0] == question.answer
+
+
+@pytest.mark.parametrize("task", ["qa2", "qa3", "qa5"])
+def test_in_a_busy_world_more_is_done_with_things(task: str) -> None:
+    def walks(busy: float) -> int:
+        world = World(task, random.Random(0), busy)
+        return sum(" to the " in world.fact() for _ in range(300))
+
+    assert walks(0.8) < walks(0.0) / 2
 
 
 @pytest.mark.parametrize("task", TASKS)

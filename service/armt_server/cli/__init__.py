@@ -1,6 +1,6 @@
-"""The command line: `armt serve | append | ask | sessions | demo`.
+"""The command line: `armt serve | append | ask | sessions | demo | train | eval`.
 
-One file a command. Only `armt serve` imports torch and fastapi, and only when it runs.
+One file a command. Only `armt serve` and the lab's commands import torch, and only when they run.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import typer
 
 from armt_client import ClientError, ConnectionFailed
 from armt_server import __version__
-from armt_server.cli import common, sessions
+from armt_server.cli import common, lab, sessions
 from armt_server.cli.append import append
 from armt_server.cli.ask import ask
 from armt_server.cli.demo import demo
@@ -36,6 +36,8 @@ app.command()(append)
 app.command()(ask)
 app.add_typer(sessions.app, name="sessions")
 app.command()(demo)
+app.command()(lab.train)
+app.add_typer(lab.app, name="eval")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

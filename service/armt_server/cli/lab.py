@@ -1,0 +1,201 @@
+"""`armt train` and `armt eval`: models made and measured, with what `pip install 'armt[lab]'` brings."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import random
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from armt_client import DEFAULT_SERVER, Client
+from armt_server.cli import common
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_TIMEOUT_SECONDS = 600.0
+
+Stories = Annotated[Path, typer.Option(metavar="DIR", help="Folder of bAbI files, named as published.")]
+Books = Annotated[Path, typer.Option(metavar="DIR", help="Folder of .txt files to hide facts in.")]
+Seed = Annotated[int, typer.Option(metavar="N", help="The same seed, the same texts.")]
+Out = Annotated[
+    Path | None, typer.Option(metavar="FILE.json", help="Where the numbers go; a picture stands beside them.")
+]
+TokenizerFile = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Counts the tokens. [default: the bundled model's]")
+]
+
+app = typer.Typer(help="Measure recall through a running server.", no_args_is_help=True)
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE.toml", help="As those in model/recipes.")],
+    *,
+    books: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder of .txt files. [default: built-in prose]"),
+    ] = None,
+    runs: Annotated[Path, typer.Option(metavar="DIR", help="Each run has a folder in it.")] = Path("runs"),
+    name: Annotated[str | None, typer.Option(help="Of the run. [default: the recipe's]")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of weights and stories. [default: the recipe's]")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    threads: Annotated[int | None, typer.Option(help="Of the CPU. [default: torch's own choice]")] = None,
+    minutes: Annotated[float, typer.Option(help="Stop after so long; run again to go on.")] = 600.0,
+    export: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Write the model there, for `armt serve --model`."),
+    ] = None,
+) -> None:
+    """Train a model by a recipe. Stop it at any time and run it again: it goes on at the very step.
+
+    Examples:
+
+    \b
+      armt train model/recipes/qa1.toml --books books/train --export my-model
+    """  # noqa: D301, D412  typer's \b keeps lines as they are
+    with _lab():
+        from armt_lab.train import Options, train_by  # noqa: PLC0415  torch takes seconds to import
+
+        options = Options(
+            books=books,
+            runs=runs,
+            name=name,
+            seed=seed,
+            device=device,
+            threads=threads,
+            minutes=minutes,
+            export=export,
+        )
+        train_by(recipe, options)
+
+
+@app.command()
+def babilong(
+    *,
+    stories: Stories,
+    books: Books,
+    tasks: Annotated[str, typer.Option(metavar="NAMES", help="As in qa1,qa2.")] = "qa1",
+    tokens: Annotated[str, typer.Option(metavar="LENGTHS", help="Of the texts.")] = "0,4000,16000",
+    questions: Annotated[int, typer.Option(metavar="N", min=1, help="In each cell.")] = 200,
+    rows: Annotated[int, typer.Option(metavar="N", min=1, help="Sessions at a time.")] = 8,
+    strangers: Annotated[
+        bool, typer.Option("--strangers", help="Ask after people never told of: `unknown` is right.")
+    ] = False,
+    seed: Seed = 0,
+    tokenizer: TokenizerFile = None,
+    out: Out = None,
+    server: common.Server = DEFAULT_SERVER,
+    api_key: common.ApiKey = None,
+) -> None:
+    """Facts of bAbI stories hidden in books, asked at the end, each in a session of its own: exact match.
+
+    Examples:
+
+    \b
+      armt eval babilong --stories babi/test --books books/test --tasks qa1 --tokens 0,4000,128000
+    """  # noqa: D301, D412  typer's \b keeps lines as they are
+    with _lab(), _measuring(server, api_key) as client:
+        from armt_lab import evaluate, plots  # noqa: PLC0415  not there without the lab
+
+        background = evaluate.Background(books, tokenizer or evaluate.BUNDLED_TOKENIZER)
+        cells = []
+        unknown = []
+        for task in tasks.split(","):
+            for length in map(int, tokens.split(",")):
+                samples = evaluate.pick(stories, task, questions, random.Random(f"{seed}/{task}/{length}"))
+                cells.append(
+                    evaluate.babilong_cell(
+                        client, background, samples, task=task, tokens=length, rows=rows, seed=seed
+                    )
+                )
+                if strangers:
+                    unknown.append(
+                        evaluate.strangers_cell(
+                            client, background, samples, task=task, tokens=length, seed=seed
+                        )
+                    )
+                if out is not None:
+                    shown = [dataclasses.asdict(c) | {"accuracy": round(c.accuracy, 2)} for c in cells]
+                    evaluate.write(out, model=client.models()[0], seed=seed, cells=shown, unknown=unknown)
+                    plots.recall(cells, out.with_suffix(".png"))
+        common.print_table(evaluate.table(cells))
+        for cell in unknown:
+            common.out.print(
+                f"{cell['task']} {cell['tokens']:,}: {cell['false_answers']} false answers to "
+                f"{cell['asked']} questions after people never told of"
+            )
+
+
+@app.command()
+def stream(
+    *,
+    stories: Stories,
+    books: Books,
+    marks: Annotated[str, typer.Option(metavar="LENGTHS", help="Tokens at which to ask.")] = "1000000",
+    streams: Annotated[int, typer.Option(metavar="N", min=1, help="One after the other.")] = 1,
+    within: Annotated[
+        int, typer.Option(metavar="N", help="All facts stand in the first so many.")
+    ] = 1_000_000,
+    pid: Annotated[int | None, typer.Option(help="The server's process, to watch its memory.")] = None,
+    seed: Seed = 0,
+    tokenizer: TokenizerFile = None,
+    out: Out = None,
+    server: common.Server = DEFAULT_SERVER,
+    api_key: common.ApiKey = None,
+) -> None:
+    """One session that reads on and on: qa1's facts at the beginning, everybody asked for at each mark.
+
+    Examples:
+
+    \b
+      armt eval stream --stories babi/test --books books/test --marks 1000000,10000000,50000000
+    """  # noqa: D301, D412  typer's \b keeps lines as they are
+    with _lab(), _measuring(server, api_key) as client:
+        from armt_lab import evaluate  # noqa: PLC0415  not there without the lab
+
+        background = evaluate.Background(books, tokenizer or evaluate.BUNDLED_TOKENIZER)
+        lengths = [int(mark) for mark in marks.split(",")]
+        results: list[list[dict[str, object]]] = []
+        for number in range(streams):
+            sample = evaluate.pick_last(stories, "qa1", random.Random(f"{seed}/stream/{number}"))
+            reached = []
+            for mark in evaluate.stream(
+                client,
+                background,
+                sample,
+                questions=evaluate.everyone(sample),
+                marks=lengths,
+                within=min(within, lengths[0]),
+                seed=seed + number,
+                pid=pid,
+            ):
+                reached.append(mark)
+                common.note(
+                    f"stream {number}: {mark.right}/{mark.asked} at {mark.tokens:,} tokens: {mark.answers}"
+                )
+                if out is not None:
+                    shown = [*results, [dataclasses.asdict(m) for m in reached]]
+                    evaluate.write(out, model=client.models()[0], seed=seed, within=within, streams=shown)
+            results.append([dataclasses.asdict(m) for m in reached])
+            common.print_table(evaluate.marks_table(reached))
+
+
+@contextlib.contextmanager
+def _lab() -> Iterator[None]:
+    """Says what to install, and what folder or file is not as it should be."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        common.refuse("Cannot start", f"{error}: install the lab with: pip install 'armt[lab]'")
+    except FileNotFoundError as error:
+        common.refuse("Nothing to work on", str(error))
+
+
+@contextlib.contextmanager
+def _measuring(server: str, api_key: str | None) -> Iterator[Client]:
+    with Client(server, api_key=api_key, timeout_seconds=_TIMEOUT_SECONDS) as client:
+        client.limits()  # says at once if no server is there, not after minutes of preparation
+        yield client
