@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import json
+import random
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import pytest
+
+from armt_lab import prose
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from conftest import Run
+
+STORY = """1 Mary moved to the bathroom.
+2 John went to the hallway.
+3 Where is Mary?\tbathroom\t1
+4 Daniel went back to the hallway.
+5 Sandra moved to the garden.
+6 Where is Daniel?\thallway\t4
+"""
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> list[str]:
+    """The options that name a folder of stories and one of books."""
+    for folder in ("stories", "books"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "stories" / "qa1_single-supporting-fact_test.txt").write_text(STORY)
+    text = "".join(islice(prose.sentences(random.Random(0)), 200))
+    (tmp_path / "books" / "prose.txt").write_text(text)
+    return ["--stories", str(tmp_path / "stories"), "--books", str(tmp_path / "books")]
+
+
+def test_cells_are_told_in_a_table_and_written_with_a_picture(
+    armt: Run, shelf: list[str], tmp_path: Path
+) -> None:
+    out = tmp_path / "results" / "qa1.json"
+
+    ran = armt(
+        "eval", "babilong", *shelf, "--tokens", "0,300", "--questions", "2", "--strangers", "--out", out
+    )
+
+    assert ran.code == 0, ran.err
+    result = json.loads(out.read_text())
+    assert [(cell["tokens"], cell["questions"]) for cell in result["cells"]] == [(0, 2), (300, 2)]
+    assert 200 * 2 < result["cells"][1]["mean_bytes"] < 300 * 8
+    assert all(cell["right"] + len(cell["wrong"]) == 2 for cell in result["cells"])
+    assert all(cell["asked"] >= 2 * 4 for cell in result["unknown"])
+    assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    assert "exact match %" in ran.out
+
+
+def test_a_stream_is_asked_after_everybody_at_each_mark(armt: Run, shelf: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "stream.json"
+
+    ran = armt("eval", "stream", *shelf, "--marks", "400,1200", "--within", "200", "--out", out)
+
+    assert ran.code == 0, ran.err
+    ((first, second),) = json.loads(out.read_text())["streams"]
+    assert {question for question, *_ in first["answers"]} == {
+        f"Where is {name}?" for name in ("Mary", "John", "Daniel", "Sandra")
+    }
+    assert first["asked"] == second["asked"] == 4
+    assert first["memory_bytes"] == second["memory_bytes"]
+    assert second["bytes"] > 2 * first["bytes"]
+
+
+@pytest.mark.parametrize("command", ["babilong", "stream"])
+def test_folders_without_stories_or_books_are_told(
+    armt: Run, shelf: list[str], tmp_path: Path, command: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    for wrong in (
+        ["--stories", str(tmp_path / "empty"), *shelf[2:]],
+        [*shelf[:2], "--books", str(tmp_path / "empty")],
+    ):
+        ran = armt("eval", command, *wrong)
+        assert ran.code == 2
+        assert "empty" in ran.err
+
+
+def test_a_recipe_that_is_not_there_is_told(armt: Run, tmp_path: Path) -> None:
+    ran = armt("train", tmp_path / "none.toml")
+    assert ran.code == 2
+    assert "none.toml" in ran.err
