@@ -38,6 +38,9 @@ log = logging.getLogger(__name__)
 AHEAD_IDS: Final = 4096
 """Token ids in a turn at most, as far as segments are read ahead: enough to keep the hardware busy."""
 
+FIRST_AHEAD: Final = 16
+"""Segments read ahead in a reader's first turn; then twice as many, or as few as the last turn kept."""
+
 T = TypeVar("T")
 Ids: TypeAlias = "Sequence[int]"
 
@@ -60,7 +63,7 @@ class _Reader:
     memory: MemoryState
     future: Future[MemoryState] = field(default_factory=Future)
     done: int = 0
-    ahead: int = 1
+    ahead: int = FIRST_AHEAD
 
     def next_segments(self, most: int) -> Sequence[Ids]:
         """Those of the next turn, at most so many but one."""

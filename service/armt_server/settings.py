@@ -62,7 +62,7 @@ class Settings(BaseSettings):
     default_ttl_seconds: Annotated[int, Field(ge=1, le=MAX_TTL_SECONDS)] | None = None  # None: for ever
 
     max_batch: Annotated[int, Field(ge=1, le=4096)] = 8  # sessions absorbed in one step of the model
-    snapshot_segments: _Count = 256  # a snapshot at least every so many segments
+    snapshot_segments: _Count = 1024  # a snapshot at least every so many segments
     idle_seconds: _Seconds = 5  # a session that rests so long gets a snapshot
     residency_bytes: Annotated[ByteSize, Field(ge=0)] = ByteSize(1024 * _MIB)  # memories kept at hand
     shutdown_seconds: _Seconds = 20

@@ -46,7 +46,7 @@ def serve(
     ] = None,
     max_batch: Annotated[str | None, _flag("Sessions read in one step of the model.", "8", "N")] = None,
     snapshot_segments: Annotated[
-        str | None, _flag("A snapshot at least every so many segments.", "256", "N")
+        str | None, _flag("A snapshot at least every so many segments.", "1024", "N")
     ] = None,
     idle_seconds: Annotated[
         str | None, _flag("A session that rests so long gets a snapshot.", "5", "S")
