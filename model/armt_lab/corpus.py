@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import re
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from armt_lab import books, prose
+from armt_lab.scenes import DROPS, GIVES, GRABS, MOVES, OBJECTS, PEOPLE, PLACES
 from armt_lab.streams import STORY_WORDS, Noise
 from armt_lab.world import UNKNOWN, World
 
@@ -20,6 +22,15 @@ if TYPE_CHECKING:
 
 QUESTION, ANSWER, END = "<|question|>", "<|answer|>", "<|end|>"
 TASKS = ("qa1", "qa2", "qa3", "qa4", "qa5")
+LONGEST_DISGUISED = 160
+_PEOPLE = sorted({name for names in PEOPLE.values() for name in names})
+_PERSON = re.compile(rf"\b(?:{'|'.join(_PEOPLE)})\b")
+_NAMED = re.compile(r"\b(?:[Hh]e|[Ss]he|I|[Tt]hey|[Ww]e|(?<=\w )[A-Z][a-z]{2,8}|Mr\. [A-Z][a-z]+)\b")
+_THING = re.compile(r"\b(?:the|a|his|her|my|their) [a-z]{3,12}\b")
+_TELLS = re.compile(
+    rf"\b(?:{'|'.join(_PEOPLE)}) (?:{'|'.join((*MOVES, *GRABS, *DROPS, *GIVES))}) the "
+    rf"(?:{'|'.join((*PLACES, *OBJECTS))})\b|\bThe \w+ is (?:north|south|east|west) of the"
+)
 
 
 def spaced_sentences(folder: Path | None, seed: int = 0) -> list[str]:
@@ -39,6 +50,34 @@ def spaced_sentences(folder: Path | None, seed: int = 0) -> list[str]:
         spaced.append(before + text)
         before = sentence[len(text) :] or "\n\n"  # a book ends without white space
     return spaced
+
+
+def disguised(sentences: Sequence[str], count: int, seed: int = 0) -> list[str]:
+    """Background that is easily taken for facts: sentences with people and places of the stories put in.
+
+    "He opened the door" becomes "Mary opened the kitchen". Sentences that tell what a story could tell are
+    left out, so what comes is noise for certain.
+
+    Args:
+        sentences: as `spaced_sentences` gives them.
+        count: how many to make.
+        seed: of what is put where.
+    """
+    rng = random.Random(seed)
+    made: list[str] = []
+    while len(made) < count:
+        sentence = rng.choice(sentences)
+        if len(sentence) > LONGEST_DISGUISED:
+            continue
+        sentence = _NAMED.sub(lambda _: rng.choice(_PEOPLE), sentence, count=rng.choice((1, 1, 2)))
+        sentence, changed = _THING.subn(
+            lambda _: "the " + rng.choice(PLACES if rng.random() < 0.8 else OBJECTS),  # noqa: PLR2004
+            sentence,
+            count=rng.choice((1, 1, 2)),
+        )
+        if changed and _PERSON.search(sentence) and not _TELLS.search(sentence):
+            made.append(sentence)
+    return made
 
 
 def train_tokenizer(sentences: Sequence[str], vocab: int) -> Tokenizer:

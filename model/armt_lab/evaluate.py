@@ -247,12 +247,12 @@ def stream(
     began = before = time.monotonic()
     read = 0
     client.append(session.id, head.text)
-    sent = within
     for mark in marks:
-        for pieces in _pieces(noise, mark - sent, background):
-            client.append(session.id, pieces)
-        sent = mark
-        context = client.wait_absorbed(session.id, stall_seconds=600).context
+        while (
+            missing := mark - client.wait_absorbed(session.id, stall_seconds=600).context.tokens
+        ) > 0:  # sentences alone have a few more tokens than their text
+            client.append(session.id, _pieces(noise, missing, background))
+        context = client.get_session(session.id).context
         now = time.monotonic()
         rate = (context.tokens - read) / (now - before)
         answers, times = [], []

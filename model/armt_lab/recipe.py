@@ -67,6 +67,7 @@ class Stage:
         rows: streams in the batch.
         density: lowest and highest share of facts among sentences; drawn log-uniformly for each story.
         tasks: which stories are told, and how often each against the others.
+        noise_weight: of the penalty on gates that are open where there is no fact.
         rehearse: share of background sentences that are easily taken for facts: they have words of the
             stories in them, or a gate opened on them.
         memory: False means that everything asked stands in the one segment in view.
@@ -85,6 +86,7 @@ class Stage:
     rows: int
     density: tuple[float, float] = (1.0, 1.0)
     tasks: Mapping[str, float] = dataclasses.field(default_factory=lambda: {"qa1": 1.0})
+    noise_weight: float = 0.1
     rehearse: float = 0.2
     memory: bool = True
     story: float = 100.0
@@ -105,14 +107,12 @@ class Recipe:
         name: of the run and of the model it makes.
         seed: of weights and stories.
         questions: asked at each place, at most.
-        noise_weight: of the penalty on gates that are open where there is no fact.
         final_decay: steps at the end of the last stage over which the learning rate falls to nothing.
     """
 
     name: str
     seed: int = 1
     questions: int = 4
-    noise_weight: float = 0.1
     final_decay: int = 500
     size: Size = Size()
     stages: tuple[Stage, ...] = ()

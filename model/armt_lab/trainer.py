@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 WARMUP = 100
 YOUNG_DENSITY = (0.3, 1.0)
+DISGUISED = 40_000
 BLANK = 0.25
 """Share of asks with white space between text and question that no word took up, as texts often end in it."""
 
@@ -90,7 +91,8 @@ class Trainer:
         if not path.exists():
             corpus.train_tokenizer(sentences, self.recipe.size.vocab).save(str(path))
         tokenizer = Tokenizer.from_file(str(path))
-        return tokenizer, corpus.encode_noise(tokenizer, sentences, self.folder.parent / "cache")
+        near = corpus.disguised(sentences, DISGUISED)
+        return tokenizer, corpus.encode_noise(tokenizer, [*sentences, *near], self.folder.parent / "cache")
 
     def _encode(self, text: str) -> tuple[int, ...]:
         if text not in self._encoded:
@@ -137,7 +139,7 @@ class Trainer:
             graded = self._read_and_ask() if self.stage.memory else [self._ask_in_view()]
         loss = torch.stack([g.loss for g in graded]).mean()
         if self.gates.penalties:
-            loss = loss + self.recipe.noise_weight * torch.stack(self.gates.penalties).mean()
+            loss = loss + self.stage.noise_weight * torch.stack(self.gates.penalties).mean()
         self.model.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call] # torch leaves it so
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -192,7 +194,7 @@ class Trainer:
             opened = bool((gates[:, row] > SHUT).any())
             (self.gates.noise if is_noise else self.gates.fact).append(opened)
             if is_noise:
-                self.gates.penalties.append(F.softplus(gates[:, row].float() - SHUT).mean())
+                self.gates.penalties.append(F.softplus(gates[:, row].float().max() - SHUT))
                 if opened:
                     self.source.missed.extend(told.sentence for told in view)
 

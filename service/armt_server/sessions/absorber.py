@@ -30,6 +30,7 @@ from armt_server.sessions.snapshots import Snapshots
 
 if TYPE_CHECKING:
     from armt_server.engine import Engine
+    from armt_server.sessions.fold import Folded
     from armt_server.settings import Settings
     from armt_server.store import SessionRecord, StateStore
 
@@ -196,15 +197,16 @@ class Absorber:
                 continue
             if not data:
                 return
-            for start in range(0, len(data), FOLD_BYTES):
-                await self._fold(reading, data[start : start + FOLD_BYTES])
+            async with contextlib.aclosing(fold(self._engine, resident.folded, data, FOLD_BYTES)) as steps:
+                async for folded in steps:
+                    await self._step(reading, folded)
+                    if self._closing:
+                        raise ShuttingDown
 
-    async def _fold(self, reading: Reading, data: bytes) -> None:
+    async def _step(self, reading: Reading, folded: Folded) -> None:
+        """Take a fold one piece further on, and save it when it is time."""
         resident = reading.resident
         assert resident is not None, "only a recovered session is folded"
-        if self._closing:
-            raise ShuttingDown
-        folded = await fold(self._engine, resident.folded, data)
         self._publish(reading, dataclasses.replace(resident, folded=folded))
         before = reading.tried or resident.folded
         if (

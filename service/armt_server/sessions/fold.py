@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import itertools
 from typing import TYPE_CHECKING
 
 from armt.codec import Snapshot
 from armt.text import TextState
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
     from armt.state import MemoryState
     from armt_server.engine import Engine
 
@@ -61,14 +64,36 @@ class Folded:
         return self.segments * segment_size + len(self.tail_ids)
 
 
-async def fold(engine: Engine, folded: Folded, data: bytes) -> Folded:
-    """Read `data`, the bytes of the log after `folded`: tokenise, cut full segments, absorb them.
+async def fold(engine: Engine, folded: Folded, data: bytes, piece_bytes: int) -> AsyncGenerator[Folded, None]:
+    """Read `data`, the bytes of the log after `folded`, by pieces: tokenise, cut full segments, absorb them.
+
+    While a piece is absorbed the next one is tokenised.
+
+    Yields:
+        The fold after each piece.
 
     Raises:
         ContextFull: the model cannot take more segments.
-        ShuttingDown: the engine was drained; nothing of `data` counts as read.
+        ShuttingDown: the engine was drained; nothing of the piece counts as read.
     """
-    decided, text = await asyncio.to_thread(engine.tokenizer.feed, folded.text, data)
+    pieces = [data[start : start + piece_bytes] for start in range(0, len(data), piece_bytes)]
+    coming = _tokenise(engine, folded.text, pieces[0])
+    try:
+        for piece, following in itertools.zip_longest(pieces, pieces[1:]):
+            decided, text = await coming
+            if following is not None:
+                coming = _tokenise(engine, text, following)
+            folded = await _absorb(engine, folded, len(piece), decided, text)
+            yield folded
+    finally:
+        coming.cancel()
+
+
+def _tokenise(engine: Engine, text: TextState, data: bytes) -> asyncio.Task[tuple[list[int], TextState]]:
+    return asyncio.create_task(asyncio.to_thread(engine.tokenizer.feed, text, data))
+
+
+async def _absorb(engine: Engine, folded: Folded, count: int, decided: list[int], text: TextState) -> Folded:
     ids = [*folded.tail_ids, *decided]
     size = engine.segment_size
     full = len(ids) // size
@@ -77,7 +102,7 @@ async def fold(engine: Engine, folded: Folded, data: bytes) -> Folded:
         segments = [ids[i * size : (i + 1) * size] for i in range(full)]
         memory = await engine.absorb(segments, memory)
     return Folded(
-        offset=folded.offset + len(data),
+        offset=folded.offset + count,
         segments=folded.segments + full,
         tail_ids=tuple(ids[full * size :]),
         text=text,

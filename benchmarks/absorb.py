@@ -1,0 +1,94 @@
+"""How fast one session is absorbed, segments one after the other against read ahead, and what noise writes.
+
+    python benchmarks/absorb.py --books DIR [--model bundled] [--out benchmarks/results/absorb.json]
+
+Both ways read the same books in turns of one run, so that their ratio holds on a noisy machine. The
+books have no facts in them: a segment on which a gate opens is a mistake of the model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from armt import checkpoint
+from armt.text import TextState
+from armt_lab import books
+
+if TYPE_CHECKING:
+    from armt.model import ArmtModel
+    from armt.state import MemoryState
+
+AHEAD_IDS = 4096
+TURN = 256  # segments each way before the other has its turn
+
+
+def one_by_one(model: ArmtModel, segments: torch.Tensor, state: MemoryState) -> tuple[MemoryState, int]:
+    """The memory after the segments; the number of them that opened a gate is not looked at."""
+    for segment in segments:
+        state = model.absorb(segment[None], state)
+    return state, 0
+
+
+def ahead(model: ArmtModel, segments: torch.Tensor, state: MemoryState) -> tuple[MemoryState, int]:
+    """The memory after the segments, and how many of them changed it."""
+    wrote = done = 0
+    while done < len(segments):
+        run = segments[done : done + AHEAD_IDS // model.config.segment_size]
+        ((read, after),) = model.absorb_ahead([run], [state])
+        wrote += not torch.equal(after.W, state.W)
+        state, done = after, done + read
+    return state, wrote
+
+
+@torch.inference_mode()
+def main() -> None:
+    """Read the command line, measure, print, and write the result."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--books", type=Path, required=True)
+    parser.add_argument("--model", default="bundled")
+    parser.add_argument("--segments", type=int, default=8192, help="each way")
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    loaded = checkpoint.load(options.model)
+    assert loaded.tokenizer is not None, "the model has no tokenizer"
+    text = "\n\n".join(book.text for book in books.load(options.books))
+    ids, _ = loaded.tokenizer.feed(TextState(b"", started=False), text.encode())
+    size = loaded.model.config.segment_size
+    segments = torch.tensor(ids[: len(ids) // size * size]).view(-1, size)[: options.segments]
+    segments = segments.to(loaded.model.device)
+    states = [loaded.model.empty_state(), loaded.model.empty_state()]
+    seconds, wrote = [0.0, 0.0], 0
+    for start in range(0, len(segments), TURN):
+        for way, read in enumerate((one_by_one, ahead)):
+            began = time.perf_counter()
+            states[way], count = read(loaded.model, segments[start : start + TURN], states[way])
+            seconds[way] += time.perf_counter() - began
+            wrote += count
+    tokens = segments.numel()
+    result = {
+        "model": options.model,
+        "device": str(loaded.model.device),
+        "threads": torch.get_num_threads(),
+        "tokens": tokens,
+        "one_by_one_tokens_per_second": round(tokens / seconds[0]),
+        "ahead_tokens_per_second": round(tokens / seconds[1]),
+        "ratio": round(seconds[0] / seconds[1], 2),
+        "largest_difference_of_W": float((states[0].W - states[1].W).abs().max()),
+        "segments": len(segments),
+        "segments_that_opened_a_gate": wrote,
+    }
+    print(json.dumps(result, indent=1))
+    if options.out:
+        options.out.write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
