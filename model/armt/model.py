@@ -103,7 +103,7 @@ class ArmtModel(nn.Module):
 
         A segment on which every gate is shut changes no memory, so those behind it can be read along with it
         on a guess. The first segment that does write ends its session's run: what was read behind it is
-        dropped, for it had the wrong memory before it. Only a hard gate is ever shut; see `reads_ahead`.
+        dropped, for it had the wrong memory before it. Without a hard gate (`reads_ahead`) that is the first.
 
         Args:
             runs: for each session its next segments, [n >= 1, segment_size] int64.
@@ -114,7 +114,8 @@ class ArmtModel(nn.Module):
         """
         starts = [_starts(run, state) for run, state in zip(runs, states, strict=True)]
         after, gates = self.absorb_with_gates(torch.cat(list(runs)), MemoryState.cat(starts))
-        wrote = (hard(gates) > 0).any(dim=2).any(dim=0).tolist()
+        opened = hard(gates) > 0 if self.reads_ahead else torch.ones_like(gates, dtype=torch.bool)
+        wrote = opened.any(dim=2).any(dim=0).tolist()
         found, first = [], 0
         for run in runs:
             flags = wrote[first : first + len(run)]

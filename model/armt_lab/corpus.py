@@ -12,9 +12,9 @@ import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from armt_lab import books, prose
-from armt_lab.scenes import DROPS, GIVES, GRABS, MOVES, OBJECTS, PEOPLE, PLACES
 from armt_lab.streams import STORY_WORDS, Noise
-from armt_lab.world import UNKNOWN, World
+from armt_lab.words import DROPS, GIVES, GRABS, MOVES, OBJECTS, PEOPLE, PLACES, UNKNOWN
+from armt_lab.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,7 @@ import re
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from armt_lab.scenes import OBJECTS, PEOPLE, PLACES
+from armt_lab.words import OBJECTS, PEOPLE, PLACES
 from armt_lab.world import Question, World
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
-from armt_lab.scenes import DROPS, GIVES, GRABS, MOVES, OBJECTS, PEOPLE, PLACES, SCENES, TASKS, Question
+from armt_lab.scenes import SCENES, Question
+from armt_lab.words import DROPS, GIVES, GRABS, MOVES, OBJECTS, PEOPLE, PLACES, TASKS, UNKNOWN
 
 if TYPE_CHECKING:
     import random
@@ -44,10 +45,6 @@ class Step:
     def __post_init__(self) -> None:
         if (self.fact is None) == (self.question is None):
             raise ValueError("a step is either a fact or a question")
-
-
-UNKNOWN = "unknown"
-"""The answer to a question after somebody or something never named."""
 
 
 class World:

@@ -219,14 +219,15 @@ def test_reading_ahead_gives_the_memory_of_one_segment_after_the_other(bias: flo
 
 
 def test_reading_ahead_stops_behind_the_first_segment_that_writes() -> None:
-    open_, shut = tiny.model(gate="hard"), tiny.model(gate="hard")
-    for model, bias in ((open_, 30.0), (shut, -30.0)):
+    open_, shut, soft = tiny.model(gate="hard"), tiny.model(gate="hard"), tiny.model()
+    for model, bias in ((open_, 30.0), (shut, -30.0), (soft, -30.0)):
         for memory in model.memories:
             memory.W_mb.bias.data.fill_(bias)
     segments = random_ids(1, 40).view(-1, 8)
 
     with torch.no_grad():
         assert [count for count, _ in open_.absorb_ahead([segments], [open_.empty_state()])] == [1]
+        assert [count for count, _ in soft.absorb_ahead([segments], [soft.empty_state()])] == [1]
         ((count, state),) = shut.absorb_ahead([segments], [shut.empty_state()])
 
     assert count == 5

@@ -10,10 +10,10 @@ import torch
 
 from armt import checkpoint
 from armt_lab import plots, prose, recipe
-from armt_lab.scenes import OBJECTS, PLACES
 from armt_lab.streams import Stream
 from armt_lab.train import export, run
 from armt_lab.trainer import Trainer
+from armt_lab.words import OBJECTS, PLACES
 
 TINY = recipe.Recipe(
     name="tiny",

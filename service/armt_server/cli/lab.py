@@ -154,19 +154,19 @@ def stream(
       armt eval stream --stories babi/test --books books/test --marks 1000000,10000000,50000000
     """  # noqa: D301, D412  typer's \b keeps lines as they are
     with _lab(), _measuring(server, api_key) as client:
-        from armt_lab import evaluate  # noqa: PLC0415  not there without the lab
+        from armt_lab import endurance, evaluate  # noqa: PLC0415  not there without the lab
 
         background = evaluate.Background(books, tokenizer or evaluate.BUNDLED_TOKENIZER)
         lengths = [int(mark) for mark in marks.split(",")]
         results: list[list[dict[str, object]]] = []
         for number in range(streams):
-            sample = evaluate.pick_last(stories, "qa1", random.Random(f"{seed}/stream/{number}"))
+            sample = endurance.pick_last(stories, "qa1", random.Random(f"{seed}/stream/{number}"))
             reached = []
-            for mark in evaluate.stream(
+            for mark in endurance.stream(
                 client,
                 background,
                 sample,
-                questions=evaluate.everyone(sample),
+                questions=endurance.everyone(sample),
                 marks=lengths,
                 within=min(within, lengths[0]),
                 seed=seed + number,
@@ -180,7 +180,7 @@ def stream(
                     shown = [*results, [dataclasses.asdict(m) for m in reached]]
                     evaluate.write(out, model=client.models()[0], seed=seed, within=within, streams=shown)
             results.append([dataclasses.asdict(m) for m in reached])
-            common.print_table(evaluate.marks_table(reached))
+            common.print_table(endurance.marks_table(reached))
 
 
 @contextlib.contextmanager

@@ -1,0 +1,159 @@
+"""One session that reads on and on, asked at marks on the way: what lasts, measured through the service."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+
+from armt_lab import babi, babilong, books
+from armt_lab.evaluate import ANSWER_TOKENS, read_stories, same
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from armt_client import Client
+    from armt_lab.babi import Sample
+    from armt_lab.evaluate import Background
+
+PIECE_SENTENCES = 2000
+
+
+def pick_last(stories: Path, task: str, rng: random.Random) -> Sample:
+    """The last question of a random story, so that all of its facts are told."""
+    return list(babi.samples([rng.choice(read_stories(stories, task))]))[-1]
+
+
+@dataclasses.dataclass(frozen=True)
+class Mark:
+    """How a stream stood when it had read so much.
+
+    Attributes:
+        tokens: absorbed.
+        bytes: absorbed.
+        asked: questions, one for each person told of.
+        right: answered exactly.
+        answers: question, answer, truth.
+        seconds: since the stream began, asking included.
+        tokens_per_second: since the mark before.
+        ask_ms: median milliseconds of an answer.
+        server_rss_bytes: resident memory of the server's process, where its number was given.
+        memory_bytes: of the session's memory.
+    """
+
+    tokens: int
+    bytes: int
+    asked: int
+    right: int
+    answers: list[tuple[str, str, str]]
+    seconds: float
+    tokens_per_second: float
+    ask_ms: float
+    server_rss_bytes: int | None
+    memory_bytes: int
+
+
+def stream(
+    client: Client,
+    background: Background,
+    sample: Sample,
+    *,
+    questions: Sequence[tuple[str, str]],
+    marks: Sequence[int],
+    within: int,
+    seed: int,
+    pid: int | None = None,
+) -> Iterator[Mark]:
+    """One session that reads books on and on. All facts stand in its first `within` tokens.
+
+    Args:
+        client: of the service.
+        background: read in whole books, in a new order each round.
+        sample: its facts are told.
+        questions: what is asked at each mark, with the right answer.
+        marks: tokens after which to ask, rising.
+        within: tokens in which the facts are hidden; not more than the first mark.
+        seed: of the order of books and of where the facts stand.
+        pid: process id of the server, to watch its memory.
+    """
+    rng = random.Random(f"{seed}/stream")
+    noise = books.stream(background.shelf, rng)
+    head = babilong.compose(sample, noise, within, background.measure, rng)
+    session = client.create_session()
+    began = before = time.monotonic()
+    read = 0
+    client.append(session.id, head.text)
+    for mark in marks:
+        while (
+            missing := mark - client.wait_absorbed(session.id, stall_seconds=600).context.tokens
+        ) > 0:  # sentences alone have a few more tokens than their text
+            client.append(session.id, _pieces(noise, missing, background))
+        context = client.get_session(session.id).context
+        now = time.monotonic()
+        rate = (context.tokens - read) / (now - before)
+        answers, times = [], []
+        for question, truth in questions:
+            started = time.perf_counter()
+            answer = client.ask(session.id, question, max_tokens=ANSWER_TOKENS).text.strip()
+            times.append(1000 * (time.perf_counter() - started))
+            answers.append((question, answer, truth))
+        read, before = context.tokens, time.monotonic()
+        yield Mark(
+            tokens=context.tokens,
+            bytes=context.bytes,
+            asked=len(answers),
+            right=sum(same(answer, truth) for _, answer, truth in answers),
+            answers=answers,
+            seconds=round(before - began, 1),
+            tokens_per_second=round(rate),
+            ask_ms=round(sorted(times)[len(times) // 2], 1),
+            server_rss_bytes=None if pid is None else resident_bytes(pid),
+            memory_bytes=context.memory_bytes,
+        )
+    client.delete_session(session.id)
+
+
+def _pieces(noise: Iterator[str], tokens: int, background: Background) -> Iterator[str]:
+    """About `tokens` tokens of the noise, a piece of many sentences at a time."""
+    left = tokens
+    while left > 0:
+        piece: list[str] = []
+        while left > 0 and len(piece) < PIECE_SENTENCES:
+            sentence = next(noise)
+            left -= background.measure(sentence)
+            piece.append(sentence if sentence[-1:].isspace() else sentence + "\n\n")
+        yield "".join(piece)
+
+
+def everyone(sample: Sample) -> list[tuple[str, str]]:
+    """A question and its answer for each person of a qa1 story: where the last fact about him says he is."""
+    last = {fact.split()[0]: fact.rstrip(".").split()[-1] for fact in sample.facts}
+    return [(f"Where is {name}?", place) for name, place in sorted(last.items())]
+
+
+def resident_bytes(pid: int) -> int | None:
+    """Resident memory of a process, where the system tells it under /proc."""
+    status = Path(f"/proc/{pid}/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS")), None)
+
+
+def marks_table(marks: Sequence[Mark]) -> Table:
+    """The marks of a stream as a table, a row each."""
+    shown = Table("tokens", "bytes", "right", "seconds", "tokens/s", "median ask ms", "server's memory")
+    for m in marks:
+        rss = "" if m.server_rss_bytes is None else f"{m.server_rss_bytes / 1e6:,.0f} MB"
+        shown.add_row(
+            f"{m.tokens:,}",
+            f"{m.bytes:,}",
+            f"{m.right}/{m.asked}",
+            f"{m.seconds:,.0f}",
+            f"{m.tokens_per_second:,.0f}",
+            f"{m.ask_ms}",
+            rss,
+        )
+    return shown
