@@ -9,10 +9,12 @@ ARGS ?=
 PIP := .venv/bin/pip --disable-pip-version-check
 INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
-.PHONY: serve test lint format clean
+.PHONY: serve lab test lint format clean
 
 serve: .venv/.server  ## start the service: embedded SQLite store, bundled model
 	.venv/bin/armt serve $(ARGS)
+
+lab: .venv/.lab  ## what `armt train` and `armt eval` need besides
 
 test: .venv/.dev  ## lint, types, floors, then the whole suite
 	./scripts/install-redis.sh
@@ -39,6 +41,10 @@ clean:
 
 .venv/.server: .venv/.torch pyproject.toml
 	$(INSTALL) --editable '.[server]'
+	touch $@
+
+.venv/.lab: .venv/.server
+	$(INSTALL) --editable '.[lab]'
 	touch $@
 
 .venv/.dev: .venv/.server

@@ -116,7 +116,7 @@ class Backbone(nn.Module):
     def run_last(self, index: int, x: Tensor, rotary: tuple[Tensor, Tensor] | None, last: int) -> Tensor:
         """What `run` gives at the `last` positions, [batch, last, d_model].
 
-        Of the others only keys and values are made, which is a sixth of the work where the block is built as
+        Of the others only keys and values are made, a small part of the work, where the block is built as
         Llama's are; elsewhere the block is run whole.
         """
         block: Any = self.blocks[index]

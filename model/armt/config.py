@@ -19,7 +19,7 @@ WriteRule = Literal["official", "paper", "sequential"]
 Gate = Literal["sigmoid", "hard"]
 """sigmoid: never quite nothing; hard: ours, a sigmoid that reaches 0 and 1 (see `memory.hard`)."""
 
-_YOUNGER = {"gate": "sigmoid", "normalise_write": False, "overlap": 0}
+_YOUNGER = ("gate", "normalise_write", "overlap")  # options that came after models had been saved
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -154,9 +154,9 @@ class ArmtConfig:
         Options younger than the format are left out where they say nothing, so that fingerprints stay true.
         """
         values = dataclasses.asdict(self)
-        for name, default in _YOUNGER.items():
-            if values[name] == default:
-                del values[name]
+        for field in dataclasses.fields(self):
+            if field.name in _YOUNGER and values[field.name] == field.default:
+                del values[field.name]
         values["backbone"] = dict(self.backbone)
         values["wrap_layers"] = None if self.wrap_layers is None else list(self.wrap_layers)
         return values

@@ -7,6 +7,7 @@ Equations: ARMT, arXiv 2407.04841, with DPFP from arXiv 2102.11174; the sequenti
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -40,7 +41,7 @@ def dpfp(x: Tensor) -> Tensor:
     return torch.cat([ring[..., :n] * ring[..., -j % n :][..., :n] for j in range(1, NU + 1)], dim=-1)
 
 
-SHUT = -2.3978952727983707
+SHUT = -math.log(11)
 """The logit up to which `hard` is 0: 1.2 sigmoid(x) = 0.1, x = -log 11."""
 
 

@@ -64,9 +64,9 @@ def write(config: ArmtConfig, layer: AssociativeMemory, memory: LayerMemory | No
     with the memory that the token before it left.
     """
     W, z = memory or (m.new_zeros(config.d_key, config.d_model), m.new_zeros(config.d_key))
+    if config.normalise_write:
+        m = torch.stack([token / (token.square().mean() + EPSILON).sqrt() for token in m])
     for token in m:
-        if config.normalise_write:
-            token = token / (token.square().mean() + EPSILON).sqrt()  # noqa: PLW2901
         key = phi(layer.W_mk.weight @ token, normalise=config.write_rule != "paper")
         value = layer.W_mv.weight @ token
         strength = torch.sigmoid(layer.W_mb.weight[0] @ token + layer.W_mb.bias[0])

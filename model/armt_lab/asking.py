@@ -71,9 +71,9 @@ class Asker:
             self._encoded[key] = ids, len(before)
         return self._encoded[key]
 
-    def shortest(self, rows: Sequence[Sequence[Asked]]) -> int:
-        """Ids of the shortest question, with the marks before and behind it."""
-        return min((self._encode(a.question)[1] for row in rows for a in row), default=0)
+    def longer(self, row: Sequence[Asked], count: int) -> list[Asked]:
+        """Those questions that have more than `count` ids, the marks before and behind them too."""
+        return [asked for asked in row if self._encode(asked.question)[1] > count]
 
     def asks(self, rows: Sequence[Sequence[Asked]], questions: int, skip: int = 0) -> Asks:
         """Pad the rows' questions to tensors of `questions` each, without the first `skip` ids of each."""

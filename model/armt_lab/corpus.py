@@ -12,8 +12,8 @@ import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from armt_lab import books, prose
-from armt_lab.streams import STORY_WORDS, Noise
-from armt_lab.words import DROPS, GIVES, GRABS, MOVES, OBJECTS, PEOPLE, PLACES, UNKNOWN
+from armt_lab.streams import Noise
+from armt_lab.words import DROPS, EVERYONE, GIVES, GRABS, MOVES, OBJECTS, PLACES, TASKS, UNKNOWN
 from armt_lab.world import World
 
 if TYPE_CHECKING:
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 QUESTION, ANSWER, END = "<|question|>", "<|answer|>", "<|end|>"
-TASKS = ("qa1", "qa2", "qa3", "qa4", "qa5")
 LONGEST_DISGUISED = 160
-_PEOPLE = sorted({name for names in PEOPLE.values() for name in names})
-_PERSON = re.compile(rf"\b(?:{'|'.join(_PEOPLE)})\b")
+OBJECT_SHARE = 0.2
+STORY_WORDS = re.compile(rf"\b(?:{'|'.join((*EVERYONE, *PLACES, *OBJECTS))})s?\b")
+_PERSON = re.compile(rf"\b(?:{'|'.join(EVERYONE)})\b")
 _NAMED = re.compile(r"\b(?:[Hh]e|[Ss]he|I|[Tt]hey|[Ww]e|(?<=\w )[A-Z][a-z]{2,8}|Mr\. [A-Z][a-z]+)\b")
 _THING = re.compile(r"\b(?:the|a|his|her|my|their) [a-z]{3,12}\b")
 _TELLS = re.compile(
-    rf"\b(?:{'|'.join(_PEOPLE)}) (?:{'|'.join((*MOVES, *GRABS, *DROPS, *GIVES))}) the "
+    rf"\b(?:{'|'.join(EVERYONE)}) (?:{'|'.join((*MOVES, *GRABS, *DROPS, *GIVES))}) the "
     rf"(?:{'|'.join((*PLACES, *OBJECTS))})\b|\bThe \w+ is (?:north|south|east|west) of the"
 )
 
@@ -69,9 +69,9 @@ def disguised(sentences: Sequence[str], count: int, seed: int = 0) -> list[str]:
         sentence = rng.choice(sentences)
         if len(sentence) > LONGEST_DISGUISED:
             continue
-        sentence = _NAMED.sub(lambda _: rng.choice(_PEOPLE), sentence, count=rng.choice((1, 1, 2)))
+        sentence = _NAMED.sub(lambda _: rng.choice(EVERYONE), sentence, count=rng.choice((1, 1, 2)))
         sentence, changed = _THING.subn(
-            lambda _: "the " + rng.choice(PLACES if rng.random() < 0.8 else OBJECTS),  # noqa: PLR2004
+            lambda _: "the " + rng.choice(OBJECTS if rng.random() < OBJECT_SHARE else PLACES),
             sentence,
             count=rng.choice((1, 1, 2)),
         )

@@ -13,7 +13,7 @@ import random
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rich.progress import track
 from rich.table import Table
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
     from armt_client import Client
     from armt_lab.babi import Sample
-    from armt_lab.babilong import Composed
     from armt_lab.world import Step
 
 BUNDLED_TOKENIZER = Path(__file__).parent.parent / "armt" / "bundled" / "tokenizer.json"
@@ -85,6 +84,14 @@ class Cell:
         return 100 * self.right / self.questions
 
 
+class _Asked(NamedTuple):
+    question: str
+    answer: str
+    truth: str
+    text_bytes: int
+    milliseconds: float
+
+
 def pick(stories: Path, task: str, count: int, rng: random.Random) -> list[Sample]:
     """`count` samples of a task's file, without repeats as far as it has them."""
     samples = list(babi.samples(read_stories(stories, task)))
@@ -121,7 +128,7 @@ def babilong_cell(
         seed: of where in the books a text begins and where its facts stand.
     """
 
-    def one(numbered: tuple[int, Sample]) -> tuple[Composed, str, float]:
+    def one(numbered: tuple[int, Sample]) -> _Asked:
         number, sample = numbered
         rng = random.Random(f"{seed}/{task}/{tokens}/{number}")
         text = babilong.compose(sample, background.sentences, tokens, background.measure, rng)
@@ -132,19 +139,19 @@ def babilong_cell(
             started = time.perf_counter()
             answer = client.ask(session.id, text.question, max_tokens=ANSWER_TOKENS).text.strip()
             milliseconds = 1000 * (time.perf_counter() - started)
-            return dataclasses.replace(text, text=str(len(text.text.encode()))), answer, milliseconds
+            return _Asked(text.question, answer, text.answer, len(text.text.encode()), milliseconds)
         finally:
             client.delete_session(session.id)
 
     began = time.monotonic()
     with ThreadPoolExecutor(rows) as pool:
         results = list(track(pool.map(one, enumerate(samples)), f"{task} {tokens:,}", total=len(samples)))
-    wrong = [(t.question, answer, t.answer) for t, answer, _ in results if not same(answer, t.answer)]
-    times = sorted(ms for *_, ms in results)
+    wrong = [(a.question, a.answer, a.truth) for a in results if not same(a.answer, a.truth)]
+    times = sorted(a.milliseconds for a in results)
     return Cell(
         task=task,
         tokens=tokens,
-        mean_bytes=sum(int(t.text) for t, *_ in results) // len(results),
+        mean_bytes=sum(a.text_bytes for a in results) // len(results),
         questions=len(results),
         right=len(results) - len(wrong),
         false_unknown=sum(same(answer, UNKNOWN) for _, answer, _ in wrong),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import tomllib
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,10 @@ from armt.config import ArmtConfig
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+
+
+class RecipeError(ValueError):
+    """A file that is no recipe."""
 
 
 END_ID = 2
@@ -75,10 +80,11 @@ class Stage:
         busy: how often something is done with a thing rather than what comes; see `World`.
         view: ids at most of a text that is asked about before any of it is absorbed; 0 means a segment.
         lookahead: share of asks that come after a piece of the next segment, as happens in service.
-        until: running accuracy that ends the stage.
+        until: running accuracy that ends the stage early.
         min_steps: steps it takes at least.
         max_steps: steps it takes at most.
         lr: peak learning rate; warmed up over 100 steps at the start of the stage.
+        decay: steps before `max_steps` over which it falls to nothing; 0 leaves it up.
     """
 
     segment: int
@@ -93,10 +99,11 @@ class Stage:
     busy: float = 0.0
     view: int = 0
     lookahead: float = 0.5
-    until: float = 0.95
+    until: float = math.inf
     min_steps: int = 50
     max_steps: int = 20_000
     lr: float = 0.8e-3
+    decay: int = 0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -107,22 +114,30 @@ class Recipe:
         name: of the run and of the model it makes.
         seed: of weights and stories.
         questions: asked at each place, at most.
-        final_decay: steps at the end of the last stage over which the learning rate falls to nothing.
     """
 
     name: str
     seed: int = 1
     questions: int = 4
-    final_decay: int = 500
     size: Size = Size()
     stages: tuple[Stage, ...] = ()
 
 
 def load(path: Path) -> Recipe:
-    """Read a recipe; an unknown key is refused by the dataclass that does not have it."""
-    values: dict[str, Any] = tomllib.loads(path.read_text())
-    stages = tuple(
-        Stage(**{**stage, "density": tuple(stage.get("density", (1.0, 1.0)))})
-        for stage in values.pop("stage")
-    )
-    return Recipe(size=Size(**values.pop("size", {})), stages=stages, **values)
+    """Read a recipe.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        RecipeError: it is not TOML, has no stage, or a key that `Recipe`, `Size` or `Stage` does not have.
+    """
+    try:
+        values: dict[str, Any] = tomllib.loads(path.read_text())
+        stages = tuple(
+            Stage(**{**stage, "density": tuple(stage.get("density", (1.0, 1.0)))})
+            for stage in values.pop("stage")
+        )
+        return Recipe(size=Size(**values.pop("size", {})), stages=stages, **values)
+    except KeyError as error:
+        raise RecipeError(f"{path} has no [[stage]]: a recipe is a list of them") from error
+    except (TypeError, ValueError) as error:
+        raise RecipeError(f"{path}: {error}") from error

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from armt_lab.words import OBJECTS, PEOPLE, PLACES
+from armt_lab.words import UNKNOWN
 from armt_lab.world import Question, World
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     import numpy as np
 
     from armt_lab.recipe import Stage
 
-_NAMES = sorted({name for names in PEOPLE.values() for name in names} | {*PLACES, *OBJECTS})
-STORY_WORDS = re.compile(rf"\b(?:{'|'.join(_NAMES)})s?\b")
-WEIGHTS: Mapping[str, float] = {"unknown": 0.15}
-ASIDE = 0.3
-"""How likely a question is chosen, as against one of the story's own task."""
+ASIDE, STRANGE = 0.3, 0.15
+"""How likely a question of another task, or after somebody never named, is chosen; the story's own: 1."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,10 +146,9 @@ class Stream:
         """At most `count` of what can be asked when `ahead` of the next ids have been read."""
         place = self.base + ahead
         told = next(asks for end, asks in reversed(self.known) if end <= place)
-        mine = self.world.task
+        weights = {self.world.task: 1.0, UNKNOWN: STRANGE}
         chances = [
-            (self.rng.random() ** (1 / (1.0 if kind == mine else WEIGHTS.get(kind, ASIDE))), kind, question)
-            for kind, question in told
+            (self.rng.random() ** (1 / weights.get(kind, ASIDE)), kind, question) for kind, question in told
         ]
         return [
             Asked(kind, q, place - max((self.fact_ends[i] for i in q.support), default=place))

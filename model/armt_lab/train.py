@@ -20,16 +20,16 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from armt import checkpoint, hardware
 from armt.text import StreamTokenizer
 from armt_lab import plots, recipe
-from armt_lab.corpus import ANSWER, END, QUESTION, TASKS
+from armt_lab.corpus import ANSWER, END, QUESTION
 from armt_lab.trainer import Trainer
+from armt_lab.words import TASKS, UNKNOWN
 
 if TYPE_CHECKING:
     from armt_lab.asking import Graded
 
 SAVE_SECONDS = 120.0
 LOG_STEPS = 20
-KINDS = (*TASKS, "unknown")
-STARTED = time.monotonic()
+KINDS = (*TASKS, UNKNOWN)
 AGES = (0, 1, 4, 16, 64, 256, 1024)
 """Lower bounds, in segments, of the ages by which accuracy is told."""
 
@@ -70,7 +70,6 @@ def metrics(trainer: Trainer, graded: list[Graded]) -> dict[str, float | str]:
         "rate": trainer.learning_rate(),
         "opened_on_fact": _share(trainer.gates.fact),
         "opened_on_noise": _share(trainer.gates.noise),
-        "seconds": round(time.monotonic() - STARTED, 1),
     } | (by_kind(graded) | by_age(graded, trainer.stage.segment))
 
 
@@ -81,6 +80,7 @@ def _share(opened: list[bool]) -> float | str:
 def run(trainer: Trainer, seconds: float) -> bool:
     """Train until the recipe is through or the time is up; True when it is through."""
     deadline, saved = time.monotonic() + seconds, time.monotonic()
+    _forget_after(trainer.step, trainer.folder / "metrics.csv")
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"))
     window: list[Graded] = []
     with (
@@ -113,6 +113,13 @@ def run(trainer: Trainer, seconds: float) -> bool:
                 saved = time.monotonic()
             if ending:
                 return through
+
+
+def _forget_after(step: int, log: Path) -> None:
+    """Take out of the log what a run that was cut off did after its last save: it comes again."""
+    if log.exists():
+        head, *rows = log.read_text().splitlines(keepends=True) or [""]
+        log.write_text(head + "".join(row for row in rows if int(row.split(",")[0]) <= step))
 
 
 def export(trainer: Trainer, folder: Path) -> None:

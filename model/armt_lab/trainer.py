@@ -28,17 +28,18 @@ if TYPE_CHECKING:
 WARMUP = 100
 YOUNG_DENSITY = (0.3, 1.0)
 DISGUISED = 40_000
+"""Sentences made up to be taken for facts."""
+
 BLANK = 0.25
 """Share of asks with white space between text and question that no word took up, as texts often end in it."""
 
-
-ACROSS, ACROSS_SEGMENT, ACROSS_IDS = 0.2, 64, 9
+ACROSS, ACROSS_SEGMENT, ACROSS_IDS = 0.2, 64, 8
 """Share of steps in which the end of a segment cuts a question, from what segment size on, and how late."""
 
 
 @dataclasses.dataclass
 class Gates:
-    """What one step saw of the write gates: whether any opened, by what was in view; the penalties due."""
+    """What one step saw of the write gates: whether any opened, by what was in view; penalties on noise."""
 
     noise: list[bool] = dataclasses.field(default_factory=list)
     fact: list[bool] = dataclasses.field(default_factory=list)
@@ -123,11 +124,11 @@ class Trainer:
         return sum(self.recent) / max(1, len(self.recent))
 
     def learning_rate(self) -> float:
-        """Warmed up at the start of each stage; falls to nothing at the end of the last one."""
+        """Warmed up at the start of each stage; falls to nothing at the end of those that say so."""
         stage = self.stage
         rate = stage.lr * min(1.0, (self.stage_step + 1) / WARMUP)
-        if self.index == len(self.recipe.stages) - 1:
-            rate *= min(1.0, (stage.max_steps - self.stage_step) / self.recipe.final_decay)
+        if stage.decay:
+            rate *= min(1.0, (stage.max_steps - self.stage_step) / stage.decay)
         return rate
 
     def train_step(self) -> list[Graded]:
@@ -138,8 +139,8 @@ class Trainer:
         with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
             graded = self._read_and_ask() if self.stage.memory else [self._ask_in_view()]
         loss = torch.stack([g.loss for g in graded]).mean()
-        if self.gates.penalties:
-            loss = loss + self.stage.noise_weight * torch.stack(self.gates.penalties).mean()
+        if self.gates.noise:
+            loss = loss + self.stage.noise_weight * torch.cat(self.gates.penalties).mean()
         self.model.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call] # torch leaves it so
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
@@ -188,15 +189,14 @@ class Trainer:
         opened are shown again.
         """
         size, overlap = self.stage.segment, self.model.config.overlap
-        for row, stream in enumerate(self.streams):
-            view = stream.in_view(start - overlap, start + size)
-            is_noise = all(told.sentence >= 0 for told in view)
-            opened = bool((gates[:, row] > SHUT).any())
+        widest = gates.float().amax(dim=(0, 2)) - SHUT
+        views = [stream.in_view(start - overlap, start + size) for stream in self.streams]
+        are_noise = [all(told.sentence >= 0 for told in view) for view in views]
+        for view, is_noise, opened in zip(views, are_noise, (widest > 0).tolist(), strict=True):
             (self.gates.noise if is_noise else self.gates.fact).append(opened)
-            if is_noise:
-                self.gates.penalties.append(F.softplus(gates[:, row].float().max() - SHUT))
-                if opened:
-                    self.source.missed.extend(told.sentence for told in view)
+            if is_noise and opened:
+                self.source.missed.extend(told.sentence for told in view)
+        self.gates.penalties.append(F.softplus(widest[torch.tensor(are_noise, device=self.device)]))
 
     def _ask_young(self) -> Graded:
         """Ask sessions that have read less than a segment, which the carried rows hardly ever are."""
@@ -209,16 +209,12 @@ class Trainer:
 
     def _ask_across(self, ids: torch.Tensor, state: MemoryState) -> Graded:
         """Ask where the segment ends within the question: as in `armt.decode`, its beginning is absorbed."""
-        stage = self.stage
-        read = stage.segments * stage.segment
-        rows = [s.questions(read + stage.segment - ACROSS_IDS, 1) for s in self.streams]
-        rng = random.Random(f"{self.recipe.seed}/across/{self.step}")
-        begun = rng.randint(1, max(1, min(self.asker.shortest(rows), ACROSS_IDS) - 1))
-        rows = [s.questions(read + stage.segment - begun, 1) for s in self.streams]
-        text = ids[:, : stage.segment - begun]
-        state, _ = self.model.absorb_with_gates(
-            torch.cat((text, self.asker.begun(rows, begun)), dim=1), state
-        )
+        size = self.stage.segment
+        begun = random.Random(f"{self.recipe.seed}/across/{self.step}").randint(1, ACROSS_IDS)
+        place = self.stage.segments * size + size - begun
+        rows = [self.asker.longer(stream.questions(place, 1), begun) for stream in self.streams]
+        text = ids[:, : size - begun]
+        state = self.model.absorb(torch.cat((text, self.asker.begun(rows, begun)), dim=1), state)
         return self.asker.grade(self.model, text[:, :0], state, self.asker.asks(rows, 1, skip=begun))
 
     def _restart_some(self) -> MemoryState:

@@ -16,6 +16,8 @@ PEOPLE: Mapping[str, tuple[str, ...]] = {
 }
 """Who acts in each task."""
 
+EVERYONE = tuple(sorted({name for names in PEOPLE.values() for name in names}))
+
 PLACES = ("bathroom", "bedroom", "garden", "hallway", "kitchen", "office")
 OBJECTS = ("apple", "football", "milk")
 # fmt: off

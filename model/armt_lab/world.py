@@ -78,7 +78,7 @@ class World:
         return self._scene.questions()
 
     def asks(self) -> list[tuple[str, Question]]:
-        """What may be asked in training, each with its kind: a task, or "unknown".
+        """What may be asked in training, each with its kind: a task, or `UNKNOWN`.
 
         Of tasks 4 and 5 only what published stories ask: of the newest row, of the newest gift. Besides, what
         the facts answer of simpler tasks; and after people and things that were never named, `UNKNOWN`.
@@ -88,7 +88,7 @@ class World:
         return [
             *((self.task, question) for question in mine),
             *self._scene.asides(),
-            *(("unknown", question) for question in strangers),
+            *((UNKNOWN, question) for question in strangers),
         ]
 
     def age(self, question: Question) -> int:

@@ -65,10 +65,6 @@ class _Reader:
     done: int = 0
     ahead: int = FIRST_AHEAD
 
-    def next_segments(self, most: int) -> Sequence[Ids]:
-        """Those of the next turn, at most so many but one."""
-        return self.segments[self.done : self.done + max(1, min(self.ahead, most))]
-
 
 @dataclass(eq=False)
 class _Answer:
@@ -258,10 +254,11 @@ class Engine:
 
     def _absorb(self, readers: list[_Reader]) -> None:
         """A segment for each reader, or several as long as they write nothing, in one batch."""
-        most = AHEAD_IDS // self.segment_size // len(readers) if self._model.reads_ahead else 1
+        room = AHEAD_IDS // self.segment_size // len(readers) if self._model.reads_ahead else 1
+        runs = [job.segments[job.done :][: max(1, min(job.ahead, room))] for job in readers]
         try:
-            runs = [torch.tensor(job.next_segments(most), device=self._device) for job in readers]
-            found = self._model.absorb_ahead(runs, [job.memory.to(self._device) for job in readers])
+            ids = [torch.tensor(run, device=self._device) for run in runs]
+            found = self._model.absorb_ahead(ids, [job.memory.to(self._device) for job in readers])
         except Exception as error:  # noqa: BLE001  it is raised where the job is awaited
             if len(readers) == 1:
                 self._end(readers[0], error)
@@ -271,7 +268,7 @@ class Engine:
             return
         for job, run, (read, job.memory) in zip(readers, runs, found, strict=True):
             job.done += read
-            job.ahead = 2 * job.ahead if read == len(run) else read
+            job.ahead = 2 * read if read == len(run) else read
             if job.done == len(job.segments):
                 self._end(job)
 

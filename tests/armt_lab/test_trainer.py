@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import random
 from itertools import islice
 from pathlib import Path
@@ -19,7 +20,7 @@ TINY = recipe.Recipe(
     name="tiny",
     size=recipe.Size(vocab=600, d_model=16, layers=2, heads=2, d_ff=32, d_mem=4, memory_tokens=2),
     stages=(
-        recipe.Stage(segment=24, segments=1, rows=3, memory=False, max_steps=2),
+        recipe.Stage(segment=24, segments=1, rows=3, memory=False, until=0.95, max_steps=2),
         recipe.Stage(
             segment=64,
             segments=2,
@@ -28,9 +29,9 @@ TINY = recipe.Recipe(
             tasks={"qa1": 1, "qa5": 1},
             story=4.0,
             max_steps=6,
+            decay=2,
         ),
     ),
-    final_decay=2,
 )
 CPU = torch.device("cpu")
 
@@ -98,7 +99,7 @@ def test_a_gate_that_opens_on_noise_is_punished_and_its_sentences_are_shown_agai
         stream.start_story()
     trainer.train_step()
     assert not trainer.gates.fact
-    assert len(trainer.gates.penalties) == len(trainer.gates.noise) == 2 * 3
+    assert len(torch.cat(trainer.gates.penalties)) == len(trainer.gates.noise) == 2 * 3
     assert bool(trainer.source.missed) == any(trainer.gates.noise)
 
 
@@ -137,9 +138,34 @@ def test_a_stage_ends_early_when_its_accuracy_is_reached(runs: Path) -> None:
 
 def test_a_recipe_with_an_unknown_key_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "recipe.toml"
-    path.write_text('name = "x"\nlearning_rat = 1\n[[stage]]\nsegment = 8\nsegments = 1\nrows = 1\n')
-    with pytest.raises(TypeError, match="learning_rat"):
-        recipe.load(path)
+    stage = "[[stage]]\nsegment = 8\nsegments = 1\nrows = 1\n"
+    for text, told in (
+        ('name = "x"\nlearning_rat = 1\n' + stage, "learning_rat"),
+        ('name = "x"\n', "no \\[\\[stage\\]\\]"),
+        ("name = x", "Invalid value"),
+    ):
+        path.write_text(text)
+        with pytest.raises(recipe.RecipeError, match=told):
+            recipe.load(path)
+
+
+def test_a_stage_without_an_accuracy_to_reach_goes_on_to_its_last_step(runs: Path) -> None:
+    trainer = trainer_in(runs, "patient")
+    trainer.recipe = dataclasses.replace(
+        TINY, stages=(dataclasses.replace(TINY.stages[0], until=math.inf, max_steps=200), TINY.stages[1])
+    )
+    trainer.stage_step = 150
+    trainer.recent.extend([1.0] * 50)
+    trainer.advance()
+    assert trainer.index == 0
+
+
+def test_the_log_goes_back_with_a_run_that_goes_on_from_its_last_save(runs: Path) -> None:
+    trainer = trainer_in(runs, "log")
+    (trainer.folder / "metrics.csv").write_text("step,loss\n0,3\n20,2\n40,1\n")
+    run(trainer, seconds=0)
+    steps = [line.split(",")[0] for line in (trainer.folder / "metrics.csv").read_text().splitlines()]
+    assert steps == ["step", "0", "1"]
 
 
 def test_every_recipe_of_the_project_can_be_read() -> None:

@@ -97,6 +97,7 @@ def babilong(
     \b
       armt eval babilong --stories babi/test --books books/test --tasks qa1 --tokens 0,4000,128000
     """  # noqa: D301, D412  typer's \b keeps lines as they are
+    lengths = _lengths("--tokens", tokens)
     with _lab(), _measuring(server, api_key) as client:
         from armt_lab import evaluate, plots  # noqa: PLC0415  not there without the lab
 
@@ -104,7 +105,7 @@ def babilong(
         cells = []
         unknown = []
         for task in tasks.split(","):
-            for length in map(int, tokens.split(",")):
+            for length in lengths:
                 samples = evaluate.pick(stories, task, questions, random.Random(f"{seed}/{task}/{length}"))
                 cells.append(
                     evaluate.babilong_cell(
@@ -153,11 +154,11 @@ def stream(
     \b
       armt eval stream --stories babi/test --books books/test --marks 1000000,10000000,50000000
     """  # noqa: D301, D412  typer's \b keeps lines as they are
+    lengths = _lengths("--marks", marks)
     with _lab(), _measuring(server, api_key) as client:
         from armt_lab import endurance, evaluate  # noqa: PLC0415  not there without the lab
 
         background = evaluate.Background(books, tokenizer or evaluate.BUNDLED_TOKENIZER)
-        lengths = [int(mark) for mark in marks.split(",")]
         results: list[list[dict[str, object]]] = []
         for number in range(streams):
             sample = endurance.pick_last(stories, "qa1", random.Random(f"{seed}/stream/{number}"))
@@ -183,15 +184,24 @@ def stream(
             common.print_table(endurance.marks_table(reached))
 
 
+def _lengths(option: str, text: str) -> list[int]:
+    try:
+        return sorted(int(length) for length in text.split(","))
+    except ValueError:
+        common.refuse("Cannot work so", f"{option} {text}: give whole numbers with commas, as in 4000,16000")
+
+
 @contextlib.contextmanager
 def _lab() -> Iterator[None]:
-    """Says what to install, and what folder or file is not as it should be."""
+    """Says what to install, and what file, folder or option is not as it should be."""
     try:
         yield
     except ModuleNotFoundError as error:
-        common.refuse("Cannot start", f"{error}: install the lab with: pip install 'armt[lab]'")
+        common.refuse("Cannot start", f"{error}: install the lab with `make lab`, or pip install 'armt[lab]'")
     except FileNotFoundError as error:
         common.refuse("Nothing to work on", str(error))
+    except ValueError as error:  # a recipe or a file of stories that is not in its format
+        common.refuse("Cannot be read", str(error))
 
 
 @contextlib.contextmanager

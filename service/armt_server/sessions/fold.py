@@ -67,7 +67,7 @@ class Folded:
 async def fold(engine: Engine, folded: Folded, data: bytes, piece_bytes: int) -> AsyncGenerator[Folded, None]:
     """Read `data`, the bytes of the log after `folded`, by pieces: tokenise, cut full segments, absorb them.
 
-    While a piece is absorbed the next one is tokenised.
+    There must be at least a byte. While a piece is absorbed the next one is tokenised.
 
     Yields:
         The fold after each piece.

@@ -82,7 +82,21 @@ def test_folders_without_stories_or_books_are_told(
         assert "empty" in ran.err
 
 
-def test_a_recipe_that_is_not_there_is_told(armt: Run, tmp_path: Path) -> None:
-    ran = armt("train", tmp_path / "none.toml")
+def test_lengths_that_are_no_numbers_are_told(armt: Run, shelf: list[str]) -> None:
+    ran = armt("eval", "babilong", *shelf, "--tokens", "4k")
     assert ran.code == 2
-    assert "none.toml" in ran.err
+    assert "--tokens 4k: give whole numbers" in ran.err
+
+
+def test_a_recipe_that_is_not_there_or_is_none_is_told(armt: Run, tmp_path: Path) -> None:
+    recipe = tmp_path / "none.toml"
+    for content, told in (
+        (None, "none.toml"),
+        ('name = "x"', "has no [[stage]]"),
+        ("name = x", "Invalid value"),
+    ):
+        if content is not None:
+            recipe.write_text(content)
+        ran = armt("train", recipe)
+        assert ran.code == 2
+        assert told in ran.err
