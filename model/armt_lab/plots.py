@@ -64,4 +64,5 @@ def _lines(axes: Axes, rows: Sequence[dict[str, str]], names: Sequence[str], **o
             axes.plot(*zip(*points, strict=True), label=name, linewidth=1)
     axes.set(xlabel="step", **options)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=7)
+    if axes.lines:  # early in a run a panel may have none
+        axes.legend(fontsize=7)
