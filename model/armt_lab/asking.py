@@ -20,26 +20,29 @@ if TYPE_CHECKING:
     from armt.model import ArmtModel
     from armt.state import MemoryState
     from armt_lab.streams import Asked
-    from armt_lab.world import Question
 
 IGNORED = -100
 
 
 @dataclasses.dataclass(frozen=True)
 class Asks:
-    """Questions for each row of a batch, padded to one length.
+    """Questions for each row of a batch, one after the other, the rows padded to one length.
 
     Attributes:
-        ids: [batch, questions, length].
-        labels: [batch, questions, length]; the id that should come next on answers, IGNORED elsewhere.
-        ages: [batch, questions] tokens since the fact; -1 where there is no question.
-        kinds: of the questions there are, row by row.
+        ids: [batch, n].
+        labels: [batch, n]; the id that should come next on answers, IGNORED elsewhere.
+        owner: [batch, n] which question of the batch an id belongs to; -1 on padding.
+        within: [batch, n] how many ids of its question stand before it.
+        seen: [batch, n] how many ids of the row's text its question comes after.
+        asked: the questions, row by row.
     """
 
     ids: Tensor
     labels: Tensor
-    ages: Tensor
-    kinds: Sequence[str]
+    owner: Tensor
+    within: Tensor
+    seen: Tensor
+    asked: Sequence[Asked]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,73 +61,92 @@ class Asker:
     def __init__(self, tokenizer: Tokenizer, device: torch.device) -> None:
         self._tokenizer, self._device = tokenizer, device
         self._marks = [tokenizer.encode(mark).ids[0] for mark in (QUESTION, ANSWER, END)]
-        self._encoded: dict[tuple[str, str], tuple[list[int], int]] = {}
-        self._layouts: dict[tuple[int, int, int], Layout] = {}
+        self._encoded: dict[tuple[str, str, str], tuple[list[int], int]] = {}
 
-    def _encode(self, question: Question) -> tuple[list[int], int]:
+    def _encode(self, asked: Asked) -> tuple[list[int], int]:
         """The ids, and how many stand before the answer."""
-        key = (question.text, question.answer)
+        question = asked.question
+        key = (asked.blank, question.text, question.answer)
         if key not in self._encoded:
             asks, answers, ends = self._marks
-            before = [asks, *self._tokenizer.encode(question.text).ids, answers]
+            blank = self._tokenizer.encode(asked.blank).ids
+            before = [*blank, asks, *self._tokenizer.encode(question.text).ids, answers]
             ids = [*before, *self._tokenizer.encode(" " + question.answer).ids, ends]
             self._encoded[key] = ids, len(before)
         return self._encoded[key]
 
     def longer(self, row: Sequence[Asked], count: int) -> list[Asked]:
         """Those questions that have more than `count` ids, the marks before and behind them too."""
-        return [asked for asked in row if self._encode(asked.question)[1] > count]
+        return [asked for asked in row if self._encode(asked)[1] > count]
 
-    def asks(self, rows: Sequence[Sequence[Asked]], questions: int, skip: int = 0) -> Asks:
-        """Pad the rows' questions to tensors of `questions` each, without the first `skip` ids of each."""
-        encoded = [[self._encode(a.question) for a in row] for row in rows]
-        encoded = [[(ids[skip:], before - skip) for ids, before in row] for row in encoded]
-        length = max((len(ids) for row in encoded for ids, _ in row), default=2) - 1
-        shape = (len(rows), questions, length)
-        ids = torch.full(shape, self._marks[2])
-        labels = torch.full(shape, IGNORED)
-        ages = torch.full(shape[:2], -1)
-        for r, row in enumerate(encoded):
-            for q, (tokens, before) in enumerate(row):
-                n = len(tokens) - 1
-                ids[r, q, :n] = torch.tensor(tokens[:-1])
-                labels[r, q, before - 1 : n] = torch.tensor(tokens[before:])
-                ages[r, q] = rows[r][q].age
-        kinds = [a.kind for row in rows for a in row]
-        return Asks(ids.to(self._device), labels.to(self._device), ages, kinds)
+    def asks(self, rows: Sequence[Sequence[Asked]], first: int = 0, skip: int = 0) -> Asks:
+        """Pad the rows' questions to tensors.
+
+        Args:
+            rows: the questions of each row.
+            first: the place where the text before them starts.
+            skip: ids left out at the beginning of each question.
+        """
+        columns: list[list[tuple[int, ...]]] = []
+        asked = [a for row in rows for a in row]
+        question = 0
+        for row in rows:
+            column: list[tuple[int, ...]] = []
+            for one in row:
+                encoded, before = self._encode(one)
+                for i in range(skip, len(encoded) - 1):
+                    label = encoded[i + 1] if i + 1 >= before else IGNORED
+                    column.append((encoded[i], label, question, i - skip, one.place - first))
+                question += 1
+            columns.append(column)
+        length = max(map(len, columns))
+        padding = (self._marks[2], IGNORED, -1, 0, 0)
+        table = torch.tensor(
+            [column + [padding] * (length - len(column)) for column in columns], dtype=torch.long
+        )
+        ids, labels, owner, within, seen = table.view(len(rows), length, 5).to(self._device).unbind(-1)
+        return Asks(ids, labels, owner, within, seen, asked)
 
     def begun(self, rows: Sequence[Sequence[Asked]], count: int) -> Tensor:
         """The first `count` ids of each row's first question, [batch, count]; END where there is none."""
         ids = torch.full((len(rows), count), self._marks[2])
         for r, row in enumerate(rows):
             if row:
-                ids[r] = torch.tensor(self._encode(row[0].question)[0][:count])
+                ids[r] = torch.tensor(self._encode(row[0])[0][:count])
         return ids.to(self._device)
 
-    def _layout(self, prefix: int, questions: int, length: int) -> Layout:
-        """Each question stands right after the prefix and sees it and itself, not the other questions."""
-        key = (prefix, questions, length)
-        if key not in self._layouts:
-            block = torch.arange(questions).repeat_interleave(length)
-            owner = torch.cat((torch.full((prefix,), -1), block))
-            within = torch.arange(length).repeat(questions)
-            positions = torch.cat((torch.arange(prefix), prefix + within))
-            sees = (owner[None, :] == owner[:, None]) | (owner[None, :] == -1)
-            mask = sees & (positions[None, :] <= positions[:, None])
-            self._layouts[key] = Layout(positions[None].to(self._device), mask[None, None].to(self._device))
-        return self._layouts[key]
+    @staticmethod
+    def _layout(asks: Asks, shown: int, text: int) -> Layout:
+        """Each question stands where it is asked: it sees the text up to there, and itself.
 
-    def grade(self, model: ArmtModel, prefix: Tensor, state: MemoryState, asks: Asks) -> Graded:
-        """Ask after `prefix` [batch, n] on memories `state`, which stay as they are."""
-        batch, questions, length = asks.ids.shape
-        layout = self._layout(model.config.overlap + prefix.shape[1], questions, length)
-        hidden = model.hidden(torch.cat((prefix, asks.ids.flatten(1)), dim=1), state, layout=layout)
-        labels = asks.labels.flatten(1)
-        wanted = labels != IGNORED
-        logits = model.backbone.head(hidden[:, prefix.shape[1] :][wanted]).float()
-        loss = F.cross_entropy(logits, labels[wanted])
-        wrong = torch.zeros_like(labels)
-        wrong[wanted] = (logits.argmax(-1) != labels[wanted]).long()
-        right = wrong.view(batch, questions, length).sum(-1) == 0
-        asked = asks.ages >= 0
-        return Graded(loss, right.cpu()[asked], asks.ages[asked], asks.kinds)
+        Args:
+            asks: the questions.
+            shown: ids before the text that are shown again.
+            text: ids of the text.
+        """
+        prefix = shown + text
+        stands = shown + asks.seen
+        places = torch.arange(prefix, device=stands.device)
+        batch, n = stands.shape
+        mask = torch.zeros(batch, prefix + n, prefix + n, dtype=torch.bool, device=stands.device)
+        mask[:, :prefix, :prefix] = places <= places[:, None]
+        mask[:, prefix:, :prefix] = places < stands[:, :, None]
+        mask[:, prefix:, prefix:] = (asks.owner[:, None, :] == asks.owner[:, :, None]) & (
+            asks.within[:, None, :] <= asks.within[:, :, None]
+        )
+        positions = torch.cat((places.expand(batch, -1), stands + asks.within), dim=1)
+        return Layout(positions, mask[:, None])
+
+    def grade(self, model: ArmtModel, text: Tensor, state: MemoryState, asks: Asks) -> Graded:
+        """Ask within and after `text` [batch, n] on memories `state`, which stay as they are."""
+        if not asks.asked:
+            return Graded(torch.zeros(()), torch.zeros(0, dtype=torch.bool), torch.zeros(0), ())
+        layout = self._layout(asks, model.config.overlap, text.shape[1])
+        hidden = model.hidden(torch.cat((text, asks.ids), dim=1), state, layout=layout)
+        wanted = asks.labels != IGNORED
+        labels = asks.labels[wanted]
+        logits = model.backbone.head(hidden[:, text.shape[1] :][wanted]).float()
+        wrong = torch.zeros(len(asks.asked), dtype=torch.long, device=labels.device)
+        wrong.index_add_(0, asks.owner[wanted], (logits.argmax(-1) != labels).long())
+        ages = torch.tensor([a.age for a in asks.asked])
+        return Graded(F.cross_entropy(logits, labels), (wrong == 0).cpu(), ages, [a.kind for a in asks.asked])

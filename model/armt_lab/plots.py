@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.figure import Figure
 
+from armt_lab.words import ASIDES, TASKS, UNKNOWN
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
@@ -45,7 +47,7 @@ def training(log: Path, path: Path) -> None:
     _lines(
         kind,
         rows,
-        [c for c in columns if c.startswith("qa") or c in ("accuracy", "unknown")],
+        [c for c in columns if c in ("accuracy", *TASKS, *ASIDES, UNKNOWN)],
         title="right, by kind",
     )
     _lines(

@@ -77,13 +77,17 @@ class Stage:
             stories in them, or a gate opened on them.
         memory: False means that everything asked stands in the one segment in view.
         story: mean length of a story in segments; a row then starts afresh with an empty memory.
+        asks: weights of kinds of questions, where they are not as follows.
+        asides: weight of a kind of question that is not the story's own, against 1 for its own.
         busy: how often something is done with a thing rather than what comes; see `World`.
         view: ids at most of a text that is asked about before any of it is absorbed; 0 means a segment.
-        lookahead: share of asks that come after a piece of the next segment, as happens in service.
+        questions: asked of each row after each segment.
+        lookahead: share of them that come after a piece of the next segment, as happens in service.
         until: running accuracy that ends the stage early.
         min_steps: steps it takes at least.
         max_steps: steps it takes at most.
-        lr: peak learning rate; warmed up over 100 steps at the start of the stage.
+        lr: peak learning rate of AdamW; warmed up over 20 steps at the start of the stage.
+        muon: learning rate of Muon over that of AdamW.
         decay: steps before `max_steps` over which it falls to nothing; 0 leaves it up.
     """
 
@@ -96,13 +100,17 @@ class Stage:
     rehearse: float = 0.2
     memory: bool = True
     story: float = 100.0
+    asks: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    asides: float = 0.3
+    questions: int = 4
     busy: float = 0.0
     view: int = 0
     lookahead: float = 0.5
     until: float = math.inf
     min_steps: int = 50
     max_steps: int = 20_000
-    lr: float = 0.8e-3
+    lr: float = 1e-3
+    muon: float = 1.0
     decay: int = 0
 
 
@@ -113,12 +121,10 @@ class Recipe:
     Attributes:
         name: of the run and of the model it makes.
         seed: of weights and stories.
-        questions: asked at each place, at most.
     """
 
     name: str
     seed: int = 1
-    questions: int = 4
     size: Size = Size()
     stages: tuple[Stage, ...] = ()
 

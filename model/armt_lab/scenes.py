@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Protocol
 
-from armt_lab.words import DROPS, GIVES, GRABS, MOVES, NOBODY, NOTHING, OBJECTS, OPPOSITE, PLACES
+from armt_lab.words import DROPS, GIVES, GRABS, MOVES, NO_HOLDER, NOBODY, NOTHING, OBJECTS, OPPOSITE, PLACES
 
 if TYPE_CHECKING:
     import random
@@ -51,6 +51,7 @@ class Scene(Protocol):
 class _Person:
     place: str
     told: int | None = None  # the fact that said where he is
+    before: tuple[str, int] | None = None  # where he was before that, and the fact that said so
 
 
 @dataclasses.dataclass(slots=True)
@@ -90,7 +91,13 @@ class _People:
         return list(self._open.values())
 
     def asides(self) -> list[tuple[str, Question]]:
-        return []
+        asides = []
+        for name, one in self._people.items():
+            if one.before is not None and one.told is not None:
+                place, fact = one.before
+                text = f"Where was {name} before the {one.place}?"
+                asides.append(("before", Question(text, place, (fact, one.told))))
+        return asides
 
     def strangers(self, now: int) -> list[str]:
         others = [name for name in NOBODY if name not in self._people]
@@ -100,6 +107,7 @@ class _People:
     def _walk(self, name: str, now: int) -> str:
         person = self._people[name]
         self._named.add(name)
+        person.before = None if person.told is None else (person.place, person.told)
         person.place = self._rng.choice([place for place in PLACES if place != person.place])
         person.told = now
         self._moved(name, person)
@@ -142,11 +150,17 @@ class _PeopleAndThings(_People):
         return self._give(name, key, to, now) if to else self._grab_or_drop(name, key, now)
 
     def asides(self) -> list[tuple[str, Question]]:
-        return [
+        places = [
             ("qa1", Question(f"Where is {name}?", person.place, (person.told,)))
             for name, person in self._people.items()
             if person.told is not None
         ]
+        holders = [
+            ("holder", Question(f"Who has the {key}?", thing.holder or NO_HOLDER, (thing.touch,)))
+            for key, thing in self._things.items()
+            if thing.touch >= 0
+        ]
+        return super().asides() + places + holders
 
     def strangers(self, now: int) -> list[str]:
         keys = [*self._things, NOTHING[now % len(NOTHING)]]

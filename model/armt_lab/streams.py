@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from bisect import bisect_right
 from collections import deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -12,14 +13,17 @@ from armt_lab.world import Question, World
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
 
     from armt_lab.recipe import Stage
 
-ASIDE, STRANGE = 0.3, 0.15
-"""How likely a question of another task, or after somebody never named, is chosen; the story's own: 1."""
+STRANGE = 0.15
+"""Weight of questions after somebody never named, against 1 for the story's own."""
+
+BLANK, MIDST = 0.25, 0.2
+"""Shares of questions with a blank before them; and in the midst of a sentence, if need be."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,11 +54,15 @@ class Asked:
         kind: its task, or "unknown".
         question: its text and answer.
         age: tokens between the end of the newest supporting fact and the place where it is asked.
+        place: how many of the stream's next ids are read before it.
+        blank: white space between text and question that no word took up, as texts often end in it.
     """
 
     kind: str
     question: Question
     age: int
+    place: int
+    blank: str
 
 
 class Told(NamedTuple):
@@ -78,6 +86,18 @@ class Source:
     noise: Noise
     encode: Callable[[str], tuple[int, ...]]
     missed: deque[int] = dataclasses.field(default_factory=lambda: deque(maxlen=4000))
+
+
+def _end(known: tuple[int, Any]) -> int:
+    return known[0]
+
+
+def _told_end(told: Told) -> int:
+    return told.end
+
+
+def _newest_support(question: Question) -> float:
+    return max(question.support, default=math.inf)
 
 
 class Stream:
@@ -106,7 +126,7 @@ class Stream:
         self.base = 0  # position of ids[0]
         self.fact_ends: list[int] = []
         self.told: deque[Told] = deque()
-        self.known: deque[tuple[int, list[tuple[str, Question]]]] = deque([(0, [])])
+        self.known: deque[tuple[int, Mapping[str, list[Question]]]] = deque([(0, {})])
 
     def _background(self) -> int:
         """The next sentence of the book, or now and then one that is easily taken for a fact."""
@@ -142,18 +162,34 @@ class Stream:
         """What stands, wholly or in part, among the next ids `first` (may be negative) to `last`."""
         return [t for t in self.told if t.end > self.base + first and t.start < self.base + last]
 
-    def questions(self, ahead: int, count: int) -> list[Asked]:
-        """At most `count` of what can be asked when `ahead` of the next ids have been read."""
-        place = self.base + ahead
-        told = next(asks for end, asks in reversed(self.known) if end <= place)
-        weights = {self.world.task: 1.0, UNKNOWN: STRANGE}
-        chances = [
-            (self.rng.random() ** (1 / weights.get(kind, ASIDE)), kind, question) for kind, question in told
-        ]
-        return [
-            Asked(kind, q, place - max((self.fact_ends[i] for i in q.support), default=place))
-            for _, kind, q in sorted(chances, key=lambda chance: -chance[0])[:count]
-        ]
+    def pause(self, first: int, last: int) -> int:
+        """A place from `first` to `last` of the next ids, most often one where a sentence ends."""
+        place = self.rng.randint(first, last)
+        if self.rng.random() >= MIDST:
+            i = bisect_right(self.told, self.base + place, key=_told_end) - 1
+            if i >= 0 and self.told[i].end >= self.base + first:
+                return self.told[i].end - self.base
+        return place
+
+    def questions(self, places: Sequence[int]) -> list[Asked]:
+        """A question at each of `places`, counted from the next id; none where nothing can be asked."""
+        found = []
+        for place in places:
+            at = self.base + place
+            asks = self.known[bisect_right(self.known, at, key=_end) - 1][1]
+            if not asks:
+                continue
+            kind = self._choose(list(asks))
+            # Of two the one with the older facts: what was told last is answered without binding anything.
+            question = min(self.rng.choices(asks[kind], k=2), key=_newest_support)
+            age = at - max((self.fact_ends[i] for i in question.support), default=at)
+            blank = self.rng.choice(" \n") if self.rng.random() < BLANK else ""
+            found.append(Asked(kind, question, age, place, blank))
+        return found
+
+    def _choose(self, kinds: list[str]) -> str:
+        weights = {self.world.task: 1.0, UNKNOWN: STRANGE, **self.stage.asks}
+        return self.rng.choices(kinds, [weights.get(kind, self.stage.asides) for kind in kinds])[0]
 
     def advance(self, count: int, keep: int = 0) -> None:
         """Leave `count` ids behind; what was told is remembered for `keep` ids more."""

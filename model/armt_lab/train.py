@@ -22,14 +22,14 @@ from armt.text import StreamTokenizer
 from armt_lab import plots, recipe
 from armt_lab.corpus import ANSWER, END, QUESTION
 from armt_lab.trainer import Trainer
-from armt_lab.words import TASKS, UNKNOWN
+from armt_lab.words import ASIDES, TASKS, UNKNOWN
 
 if TYPE_CHECKING:
     from armt_lab.asking import Graded
 
 SAVE_SECONDS = 120.0
 LOG_STEPS = 20
-KINDS = (*TASKS, UNKNOWN)
+KINDS = (*TASKS, *ASIDES, UNKNOWN)
 AGES = (0, 1, 4, 16, 64, 256, 1024)
 """Lower bounds, in segments, of the ages by which accuracy is told."""
 

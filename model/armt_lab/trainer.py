@@ -25,13 +25,10 @@ if TYPE_CHECKING:
 
     from armt_lab.recipe import Recipe, Stage
 
-WARMUP = 100
-YOUNG_DENSITY = (0.3, 1.0)
+WARMUP = 20
+YOUNG, YOUNG_DENSITY = 8, (0.3, 1.0)
 DISGUISED = 40_000
 """Sentences made up to be taken for facts."""
-
-BLANK = 0.25
-"""Share of asks with white space between text and question that no word took up, as texts often end in it."""
 
 ACROSS, ACROSS_SEGMENT, ACROSS_IDS = 0.2, 64, 8
 """Share of steps in which the end of a segment cuts a question, from what segment size on, and how late."""
@@ -133,8 +130,10 @@ class Trainer:
 
     def train_step(self) -> list[Graded]:
         """One optimizer step over every row; returns what was asked."""
-        for group in (group for optimizer in self.optimizers for group in optimizer.param_groups):
-            group["lr"] = self.learning_rate()
+        rate = self.learning_rate()
+        for optimizer, scale in zip(self.optimizers, (1.0, self.stage.muon), strict=True):
+            for group in optimizer.param_groups:
+                group["lr"] = scale * rate
         self.gates = Gates()
         with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
             graded = self._read_and_ask() if self.stage.memory else [self._ask_in_view()]
@@ -159,7 +158,7 @@ class Trainer:
         for stream in self.streams:
             stream.start_story()
         ids = torch.tensor([s.peek(size) for s in self.streams], device=self.device)
-        return self._ask(self.streams, ids, self.model.empty_state(len(self.streams)), ahead=size)
+        return self._ask(self.streams, ids, self.model.empty_state(len(self.streams)), first=0, lookahead=1)
 
     def _read_and_ask(self) -> list[Graded]:
         stage, size = self.stage, self.stage.segment
@@ -170,9 +169,9 @@ class Trainer:
         for k in range(1, stage.segments + 1):
             state, gates = self.model.absorb_with_gates(ids[:, (k - 1) * size : k * size], state)
             self._judge(gates, (k - 1) * size)
-            extra = rng.randrange(1, size) if rng.random() < stage.lookahead else 0
+            following = ids[:, k * size : (k + 1) * size]
             graded.append(
-                self._ask(self.streams, ids[:, k * size : k * size + extra], state, ahead=k * size + extra)
+                self._ask(self.streams, following, state, first=k * size, lookahead=stage.lookahead)
             )
         if size >= ACROSS_SEGMENT and rng.random() < ACROSS:
             graded.append(self._ask_across(ids[:, stage.segments * size :], state))
@@ -180,7 +179,7 @@ class Trainer:
         self.state = state.detach()
         for stream in self.streams:
             stream.advance(stage.segments * size, keep=self.model.config.overlap)
-        return [g for g in graded if len(g.right)]
+        return [g for g in graded if len(g.right)] or graded[:1]
 
     def _judge(self, gates: torch.Tensor, start: int) -> None:
         """Note which rows opened a gate, [layers, rows, memory tokens], and what was in view there.
@@ -202,20 +201,22 @@ class Trainer:
         """Ask sessions that have read less than a segment, which the carried rows hardly ever are."""
         rng = random.Random(f"{self.recipe.seed}/young/{self.step}")
         stage = dataclasses.replace(self.stage, density=YOUNG_DENSITY)
-        streams = [Stream(self.source, stage, rng) for _ in self.streams]
-        size = rng.randint(1, self.stage.view or self.stage.segment)
+        streams = [Stream(self.source, stage, rng) for _ in range(YOUNG)]
+        size = self.stage.view or self.stage.segment
         ids = torch.tensor([s.peek(size) for s in streams], device=self.device)
-        return self._ask(streams, ids, self.model.empty_state(len(streams)), ahead=size)
+        return self._ask(streams, ids, self.model.empty_state(len(streams)), first=0, lookahead=1)
 
     def _ask_across(self, ids: torch.Tensor, state: MemoryState) -> Graded:
         """Ask where the segment ends within the question: as in `armt.decode`, its beginning is absorbed."""
         size = self.stage.segment
         begun = random.Random(f"{self.recipe.seed}/across/{self.step}").randint(1, ACROSS_IDS)
         place = self.stage.segments * size + size - begun
-        rows = [self.asker.longer(stream.questions(place, 1), begun) for stream in self.streams]
+        rows = [self.asker.longer(stream.questions([place]), begun) for stream in self.streams]
         text = ids[:, : size - begun]
         state = self.model.absorb(torch.cat((text, self.asker.begun(rows, begun)), dim=1), state)
-        return self.asker.grade(self.model, text[:, :0], state, self.asker.asks(rows, 1, skip=begun))
+        return self.asker.grade(
+            self.model, text[:, :0], state, self.asker.asks(rows, first=place, skip=begun)
+        )
 
     def _restart_some(self) -> MemoryState:
         state, empty = self.state, self.model.empty_state()
@@ -231,15 +232,23 @@ class Trainer:
             torch.where(keep[:, None], state.recent, empty.recent),
         )
 
-    def _ask(self, streams: list[Stream], prefix: torch.Tensor, state: MemoryState, ahead: int) -> Graded:
-        if streams[0].rng.random() < BLANK:
-            blank = self._encode(streams[0].rng.choice(" \n"))
-            prefix = torch.cat(
-                (prefix, torch.tensor([blank], device=self.device).expand(len(prefix), -1)), dim=1
+    def _ask(
+        self, streams: list[Stream], text: torch.Tensor, state: MemoryState, first: int, lookahead: float
+    ) -> Graded:
+        """Ask at place `first`; or, in a share of `lookahead` of cases, within `text`, which begins there."""
+        if streams[0].rng.random() >= lookahead:
+            text = text[:, :0]
+        size = text.shape[1]
+        rows = [
+            stream.questions(
+                [
+                    stream.pause(first + 1, first + size) if size else first
+                    for _ in range(self.stage.questions)
+                ]
             )
-        count = self.recipe.questions
-        rows = [stream.questions(ahead, count) for stream in streams]
-        return self.asker.grade(self.model, prefix, state, self.asker.asks(rows, count))
+            for stream in streams
+        ]
+        return self.asker.grade(self.model, text, state, self.asker.asks(rows, first))
 
     @property
     def over(self) -> bool:

@@ -41,6 +41,10 @@ DROPS = ("left", "discarded", "dropped", "put down")
 GIVES = ("gave", "handed", "passed")
 OPPOSITE: Mapping[str, str] = {"north": "south", "south": "north", "east": "west", "west": "east"}
 TASKS = tuple(PEOPLE)
+ASIDES = ("before", "holder")
+"""Kinds of questions that are steps towards those of a task: where somebody was before, who has a thing."""
+
+NO_HOLDER = "nobody"
 
 UNKNOWN = "unknown"
 """The answer to a question after somebody or something never named."""

@@ -77,19 +77,17 @@ class World:
         """Every question that the facts told so far answer."""
         return self._scene.questions()
 
-    def asks(self) -> list[tuple[str, Question]]:
-        """What may be asked in training, each with its kind: a task, or `UNKNOWN`.
+    def asks(self) -> dict[str, list[Question]]:
+        """What may be asked in training, by kind: a task, one of `ASIDES`, or `UNKNOWN`.
 
         Of tasks 4 and 5 only what published stories ask: of the newest row, of the newest gift. Besides, what
         the facts answer of simpler tasks; and after people and things that were never named, `UNKNOWN`.
         """
-        mine = _published_kind(self.task, self)
-        strangers = [Question(text, UNKNOWN, ()) for text in self._scene.strangers(self.count)]
-        return [
-            *((self.task, question) for question in mine),
-            *self._scene.asides(),
-            *((UNKNOWN, question) for question in strangers),
-        ]
+        asks = {self.task: _published_kind(self.task, self)}
+        for kind, question in self._scene.asides():
+            asks.setdefault(kind, []).append(question)
+        asks[UNKNOWN] = [Question(text, UNKNOWN, ()) for text in self._scene.strangers(self.count)]
+        return {kind: questions for kind, questions in asks.items() if questions}
 
     def age(self, question: Question) -> int:
         """How many facts were told after the oldest fact that `question` needs; 0 is the newest fact."""

@@ -1,11 +1,17 @@
-"""Where the data folder is, for the tests that compare with published data."""
+"""The data folder, for tests that compare with published data; and a folder for runs of training."""
 
 from __future__ import annotations
 
 import os
+import random
+from itertools import islice
 from pathlib import Path
 
 import pytest
+from tiny_run import CPU, TINY
+
+from armt_lab import prose
+from armt_lab.trainer import Trainer
 
 _DEFAULT = Path(__file__).resolve().parents[3] / "shared" / "data"
 
@@ -15,4 +21,15 @@ def data_folder() -> Path:
     folder = Path(os.environ.get("ARMT_DATA", _DEFAULT))
     if not folder.is_dir():
         pytest.skip(f"no data folder at {folder}: set ARMT_DATA to a folder with babi/ and books/")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a small book and the tokenizer of TINY, whose training takes most of the time."""
+    folder = tmp_path_factory.mktemp("runs")
+    text = "".join(islice(prose.sentences(random.Random(0)), 300))
+    (folder / "books").mkdir()
+    (folder / "books" / "small.txt").write_text(text)
+    Trainer(TINY, folder / "first", folder / "books", CPU)
     return folder

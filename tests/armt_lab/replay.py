@@ -87,6 +87,25 @@ def _where_was_thing(events: Sequence[tuple[str, ...]]) -> Answers:
     return answers
 
 
+def _where_was_person(events: Sequence[tuple[str, ...]]) -> Answers:
+    answers: Answers = {}
+    for who in {event[1] for event in events}:
+        moves = [i for i, event in enumerate(events) if event[:2] == ("move", who)]
+        if len(moves) > 1:
+            before, here = moves[-2:]
+            answers[f"Where was {who} before the {events[here][2]}?"] = (events[before][2], (before, here))
+    return answers
+
+
+def _who_has_thing(events: Sequence[tuple[str, ...]]) -> Answers:
+    answers: Answers = {}
+    for i, (kind, who, what, *to) in enumerate(events):
+        if kind != "move":
+            holder = {"grab": who, "drop": "nobody", "give": to[0] if to else ""}[kind]
+            answers[f"Who has the {what}?"] = (holder, (i,))
+    return answers
+
+
 def _how_rooms_lie(events: Sequence[tuple[str, ...]]) -> Answers:
     def slots(event: tuple[str, ...]) -> set[tuple[str, str]]:
         _, room, way, other = event
@@ -124,9 +143,11 @@ _TASKS: dict[str, Callable[[Sequence[tuple[str, ...]]], Answers]] = {
     "qa3": _where_was_thing,
     "qa4": _how_rooms_lie,
     "qa5": _who_gave,
+    "before": _where_was_person,
+    "holder": _who_has_thing,
 }
 
 
 def answers(task: str, facts: Sequence[str]) -> Answers:
-    """Every question of the task that `facts` answer, with its answer and support."""
+    """Every question of the task, or kind of aside, that `facts` answer, with its answer and support."""
     return _TASKS[task]([parse(fact) for fact in facts])

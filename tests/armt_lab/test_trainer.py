@@ -3,55 +3,21 @@ from __future__ import annotations
 import dataclasses
 import math
 import random
-from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from tiny_run import TINY, trainer_in
 
 from armt import checkpoint
-from armt_lab import plots, prose, recipe
+from armt_lab import plots, recipe
 from armt_lab.streams import Stream
 from armt_lab.train import export, run
-from armt_lab.trainer import Trainer
 from armt_lab.words import OBJECTS, PLACES
 
-TINY = recipe.Recipe(
-    name="tiny",
-    size=recipe.Size(vocab=600, d_model=16, layers=2, heads=2, d_ff=32, d_mem=4, memory_tokens=2),
-    stages=(
-        recipe.Stage(segment=24, segments=1, rows=3, memory=False, until=0.95, max_steps=2),
-        recipe.Stage(
-            segment=64,
-            segments=2,
-            rows=3,
-            density=(0.05, 1.0),
-            tasks={"qa1": 1, "qa5": 1},
-            story=4.0,
-            max_steps=6,
-            decay=2,
-        ),
-    ),
-)
-CPU = torch.device("cpu")
-
-
-@pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a small book and the tokenizer of TINY, whose training takes most of the time."""
-    folder = tmp_path_factory.mktemp("runs")
-    text = "".join(islice(prose.sentences(random.Random(0)), 300))
-    (folder / "books").mkdir()
-    (folder / "books" / "small.txt").write_text(text)
-    Trainer(TINY, folder / "first", folder / "books", CPU)
-    return folder
-
-
-def trainer_in(runs: Path, name: str) -> Trainer:
-    folder = runs / name
-    folder.mkdir(exist_ok=True)
-    (folder / "tokenizer.json").write_bytes((runs / "first" / "tokenizer.json").read_bytes())
-    return Trainer(TINY, folder, runs / "books", CPU)
+if TYPE_CHECKING:
+    from armt_lab.trainer import Trainer
 
 
 def weights(trainer: Trainer) -> torch.Tensor:
