@@ -86,7 +86,7 @@ class Stage:
         until: running accuracy that ends the stage early.
         min_steps: steps it takes at least.
         max_steps: steps it takes at most.
-        lr: peak learning rate of AdamW; warmed up over 20 steps at the start of the stage.
+        lr: peak learning rate of AdamW; warmed up over 100 steps at the start of the stage.
         muon: learning rate of Muon over that of AdamW.
         decay: steps before `max_steps` over which it falls to nothing; 0 leaves it up.
     """

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from armt_lab.recipe import Recipe, Stage
 
-WARMUP = 20
+WARMUP = 100
 YOUNG, YOUNG_DENSITY = 8, (0.3, 1.0)
 DISGUISED = 40_000
 """Sentences made up to be taken for facts."""
