@@ -82,7 +82,7 @@ class Stage:
         busy: how often something is done with a thing rather than what comes; see `World`.
         view: ids at most of a text that is asked about before any of it is absorbed; 0 means a segment.
         questions: asked of each row after each segment.
-        lookahead: share of them that come after a piece of the next segment, as happens in service.
+        lookahead: how often they come within the next segment instead, as happens in service.
         until: running accuracy that ends the stage early.
         min_steps: steps it takes at least.
         max_steps: steps it takes at most.

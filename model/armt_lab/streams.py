@@ -6,6 +6,7 @@ import dataclasses
 import math
 from bisect import bisect_right
 from collections import deque
+from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from armt_lab.words import UNKNOWN
@@ -88,14 +89,6 @@ class Source:
     missed: deque[int] = dataclasses.field(default_factory=lambda: deque(maxlen=4000))
 
 
-def _end(known: tuple[int, Any]) -> int:
-    return known[0]
-
-
-def _told_end(told: Told) -> int:
-    return told.end
-
-
 def _newest_support(question: Question) -> float:
     return max(question.support, default=math.inf)
 
@@ -166,7 +159,7 @@ class Stream:
         """A place from `first` to `last` of the next ids, most often one where a sentence ends."""
         place = self.rng.randint(first, last)
         if self.rng.random() >= MIDST:
-            i = bisect_right(self.told, self.base + place, key=_told_end) - 1
+            i = bisect_right(self.told, self.base + place, key=attrgetter("end")) - 1
             if i >= 0 and self.told[i].end >= self.base + first:
                 return self.told[i].end - self.base
         return place
@@ -176,7 +169,7 @@ class Stream:
         found = []
         for place in places:
             at = self.base + place
-            asks = self.known[bisect_right(self.known, at, key=_end) - 1][1]
+            asks = self.known[bisect_right(self.known, at, key=itemgetter(0)) - 1][1]
             if not asks:
                 continue
             kind = self._choose(list(asks))

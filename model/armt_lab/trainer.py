@@ -179,7 +179,7 @@ class Trainer:
         self.state = state.detach()
         for stream in self.streams:
             stream.advance(stage.segments * size, keep=self.model.config.overlap)
-        return [g for g in graded if len(g.right)] or graded[:1]
+        return [g for g in graded if len(g.right)]
 
     def _judge(self, gates: torch.Tensor, start: int) -> None:
         """Note which rows opened a gate, [layers, rows, memory tokens], and what was in view there.

@@ -45,6 +45,7 @@ ASIDES = ("before", "holder")
 """Kinds of questions that are steps towards those of a task: where somebody was before, who has a thing."""
 
 NO_HOLDER = "nobody"
+"""Who has a thing that was put down."""
 
 UNKNOWN = "unknown"
 """The answer to a question after somebody or something never named."""
