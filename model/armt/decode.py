@@ -101,7 +101,7 @@ class _Fork:
     @torch.inference_mode()
     def _extend(self, ids: Sequence[int]) -> Tensor:
         hidden = self._model.hidden(
-            self._tensor(ids), self._state, cache=self._cache, start=len(self._segment)
+            self._tensor([*self._segment, *ids]), self._state, cache=self._cache, start=len(self._segment)
         )
         self._segment.extend(ids)
         return self._model.backbone.head(hidden[0, -1])

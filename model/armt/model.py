@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from armt.backbone import Backbone
 from armt.errors import PositionError
@@ -29,10 +30,12 @@ class Layout:
     Attributes:
         positions: [1, n] position ids; continuations may share them.
         mask: [1, 1, n, n] bool, whether a token (row) sees another (column).
+        previous: [1 or batch, n] where the token before each stands, -1 before the first.
     """
 
     positions: Tensor
     mask: Tensor
+    previous: Tensor
 
 
 def _starts(run: Tensor, state: MemoryState) -> MemoryState:
@@ -59,6 +62,7 @@ class ArmtModel(nn.Module):
             config.backbone, extra_positions=config.num_mem_tokens if config.wrap_pos else 0
         )
         self.memory_tokens = nn.Parameter(torch.randn(config.num_mem_tokens, config.d_model) * 0.02)
+        self.conv = nn.Parameter(torch.zeros(config.conv, config.d_model)) if config.conv else None
         self.memories = nn.ModuleList(AssociativeMemory(config) for _ in config.memory_layers)
 
     @property
@@ -142,23 +146,23 @@ class ArmtModel(nn.Module):
         """The last block's output with the memory only read; `backbone.head` makes logits of it.
 
         Args:
-            ids: [batch, n], tokens `start` to `start + n` of the segment.
+            ids: [batch, start + n], the segment's tokens so far.
             state: the rows' memories.
-            cache: keys and values of the tokens before `start`, extended in place; n > 1 only if it is empty.
-            start: tokens of this segment that the cache holds.
+            cache: keys and values of the first `start` tokens, extended in place; n > 1 only if it is empty.
+            start: tokens of this segment that the cache holds, which are not run again.
             layout: where the tokens stand and what they see, if that is not a plain row of tokens; the ids
                 shown again come first and count.
 
         Returns:
             [batch, n, d_model].
         """
-        n, overlap = ids.shape[1], self.config.overlap
+        n, overlap = ids.shape[1] - start, self.config.overlap
+        x = self._embed(torch.cat((state.recent, ids), dim=1), layout)
         if start:
             start += overlap
-        else:
-            ids = torch.cat((state.recent, ids), dim=1)
-        positions = self._positions(state, start, ids.shape[1]) if layout is None else layout.positions
-        x, rotary = self.backbone.place(self.backbone.embed(ids), positions)
+            x = x[:, start:]
+        positions = self._positions(state, start, x.shape[1]) if layout is None else layout.positions
+        x, rotary = self.backbone.place(x, positions)
         mask = None if layout is None else layout.mask
         slots = self._slots(state)
         for layer in range(self.config.num_layers):
@@ -167,6 +171,24 @@ class ArmtModel(nn.Module):
                 x = x + memory.read(x, W, z)
             x = self.backbone.run(layer, x, rotary, cache, mask)
         return x[:, -n:]
+
+    def _embed(self, ids: Tensor, layout: Layout | None = None) -> Tensor:
+        """Token embeddings and their convolution, [batch, n] -> [batch, n, d_model]."""
+        e = self.backbone.embed(ids)
+        if self.conv is None:
+            return e
+        taps = self.conv.to(e.dtype)
+        if layout is None:
+            earlier = F.pad(e, (0, 0, len(taps), 0))
+            shifted = (earlier[:, len(taps) - j :][:, : e.shape[1]] for j in range(1, len(taps) + 1))
+            return e + sum(c * s for c, s in zip(taps, shifted, strict=True))
+        nothing_first = F.pad(e, (0, 0, 1, 0))
+        before = F.pad(layout.previous.expand(len(ids), -1) + 1, (1, 0))
+        at, x = before, e
+        for c in taps:
+            x = x + c * nothing_first.gather(1, at[:, 1:, None].expand_as(e))
+            at = before.gather(1, at)
+        return x
 
     def _slots(self, state: MemoryState) -> dict[int, tuple[AssociativeMemory, Tensor, Tensor]]:
         """By block index: what reads and writes there, and its W and z."""
@@ -184,7 +206,7 @@ class ArmtModel(nn.Module):
         batch, M, overlap = len(ids), self.config.num_mem_tokens, self.config.overlap
         ids = torch.cat((state.recent, ids), dim=1)
         n = ids.shape[1]
-        text = self.backbone.embed(ids)
+        text = self._embed(ids)
         x = torch.cat((text, self.memory_tokens.to(text.dtype).expand(batch, -1, -1)), dim=1)
         x, rotary = self.backbone.place(x, self._positions(state, 0, n, write=True))
         first = state.segments == 0

@@ -90,6 +90,15 @@ def novelty(config: ArmtConfig, memory: LayerMemory | None, key: Tensor) -> floa
     return min(max(1 - (float(memory.z @ key) + EPSILON) / length, 0.0), 1.0)
 
 
+def convolve(model: ArmtModel, e: Tensor) -> Tensor:
+    """Each token's embedding with those before it added, tap by tap: e [n, d_model] -> [n, d_model]."""
+    x = e.clone()
+    for t in range(len(e)):
+        for j in range(1, min(t, model.config.conv) + 1):
+            x[t] += cast("Tensor", model.conv)[j - 1] * e[t - j]
+    return x
+
+
 def segment(
     model: ArmtModel, ids: Sequence[int], memories: Memories, number: int, recent: Sequence[int] = ()
 ) -> tuple[Tensor, Memories]:
@@ -104,7 +113,7 @@ def segment(
     """
     config, backbone = model.config, model.backbone
     ids = [*recent, *ids]
-    text = backbone.embed(torch.tensor([list(ids)]))[0]
+    text = convolve(model, backbone.embed(torch.tensor([list(ids)]))[0])
     x = torch.cat([text, model.memory_tokens])
     x, rotary = backbone.place(x.unsqueeze(0), torch.tensor([positions(config, len(ids), number)]))
     mask = torch.full((x.shape[1], x.shape[1]), float("-inf")).triu(1)[None, None]

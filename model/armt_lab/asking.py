@@ -135,7 +135,10 @@ class Asker:
             asks.within[:, None, :] <= asks.within[:, :, None]
         )
         positions = torch.cat((places.expand(batch, -1), stands + asks.within), dim=1)
-        return Layout(positions, mask[:, None])
+        own = torch.arange(prefix, prefix + n, device=places.device).expand_as(stands)
+        first = (torch.where(asks.within == 0, stands, own) - 1).clamp(min=-1)
+        previous = torch.cat((places.expand(batch, -1) - 1, first), dim=1)
+        return Layout(positions, mask[:, None], previous)
 
     def grade(self, model: ArmtModel, text: Tensor, state: MemoryState, asks: Asks) -> Graded:
         """Ask within and after `text` [batch, n] on memories `state`, which stay as they are."""

@@ -35,6 +35,7 @@ class Size:
     memory_tokens: int = 8
     memory_layers: tuple[int, ...] = (1, 2)
     overlap: int = 16
+    conv: int = 0
 
     def config(self, segment_size: int) -> ArmtConfig:
         """The library's config of such a model at a segment size."""
@@ -59,6 +60,7 @@ class Size:
             gate="hard",
             normalise_write=True,
             overlap=self.overlap,
+            conv=self.conv,
         )
 
 

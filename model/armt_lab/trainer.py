@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 WARMUP = 100
 YOUNG, YOUNG_DENSITY = 8, (0.3, 1.0)
+CONV_STD = 0.5
 DISGUISED = 40_000
 """Sentences made up to be taken for facts."""
 
@@ -47,13 +48,13 @@ def initialise(model: ArmtModel, seed: int) -> None:
     """Draw weights by width: std d^-0.5, so that attention is not flat at small widths.
 
     The value projection starts at a quarter of that, for what it is given is longer than the stream; the
-    write gate starts half open.
+    write gate starts half open. The convolution's taps multiply embeddings and do not depend on the width.
     """
     generator = torch.Generator().manual_seed(seed)
     std = model.config.d_model**-0.5
     for name, parameter in model.named_parameters():
         if parameter.dim() > 1:
-            scale = 0.25 * std if "W_mv" in name else std
+            scale = CONV_STD if name == "conv" else 0.25 * std if "W_mv" in name else std
             parameter.data.normal_(0, scale, generator=generator)
         elif name.endswith("W_mb.bias"):
             parameter.data.fill_(0.0)

@@ -141,7 +141,7 @@ def test_running_out_of_positions_is_told_after_the_tokens_that_fitted() -> None
 
 
 def test_ids_shown_again_before_a_segment_are_seen_by_questions_too() -> None:
-    model = tiny.model(overlap=5)
+    model = tiny.model(overlap=5, conv=4)
     for read, asked in ((0, 6), (8, 3), (16, 14)):
         prompt = IDS[read : read + asked]
         state = after(model, IDS[:read]) if read else model.empty_state()

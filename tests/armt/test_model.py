@@ -33,10 +33,12 @@ VARIANTS = [
     {"overlap": 3, "bos_token_id": 5},
     {"arch": "neox", "overlap": 8},
     {"gate": "hard", "normalise_write": True, "overlap": 2, "wrap_layers": (True, False)},
+    {"conv": 3, "overlap": 2},
+    {"arch": "gpt2", "conv": 20},
 ]
 FEW = [
     {},
-    {"gate": "hard", "normalise_write": True, "overlap": 3},
+    {"gate": "hard", "normalise_write": True, "overlap": 3, "conv": 2},
     {"write_rule": "official"},
     {"arch": "gpt2", "write_rule": "official"},
     {"arch": "neox"},
@@ -149,7 +151,7 @@ def test_tokens_run_one_by_one_in_a_cache_are_as_in_the_whole_segment(options: d
     with torch.no_grad():
         whole = model.forward_segment(ids, state)[0]
         parts = [model.hidden(ids[:, :3], state, cache=cache)]
-        parts += [model.hidden(ids[:, i : i + 1], state, cache=cache, start=i) for i in range(3, 8)]
+        parts += [model.hidden(ids[:, : i + 1], state, cache=cache, start=i) for i in range(3, 8)]
         found = model.backbone.head(torch.cat(parts, dim=1))
 
     torch.testing.assert_close(found, whole, rtol=0, atol=1e-4)

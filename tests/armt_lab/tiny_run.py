@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 CPU = torch.device("cpu")
 TINY = recipe.Recipe(
     name="tiny",
-    size=recipe.Size(vocab=600, d_model=16, layers=2, heads=2, d_ff=32, d_mem=4, memory_tokens=2),
+    size=recipe.Size(vocab=600, d_model=16, layers=2, heads=2, d_ff=32, d_mem=4, memory_tokens=2, conv=3),
     stages=(
         recipe.Stage(segment=24, segments=1, rows=3, memory=False, until=0.95, max_steps=2),
         recipe.Stage(
