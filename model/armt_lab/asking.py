@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import torch
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from armt_lab.streams import Asked
 
 IGNORED = -100
+KEPT = 50_000
+"""Sentences of stories whose ids are kept at hand: with published words all, with open ones the last."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,19 +64,17 @@ class Asker:
     def __init__(self, tokenizer: Tokenizer, device: torch.device) -> None:
         self._tokenizer, self._device = tokenizer, device
         self._marks = [tokenizer.encode(mark).ids[0] for mark in (QUESTION, ANSWER, END)]
-        self._encoded: dict[tuple[str, str, str], tuple[list[int], int]] = {}
+        self._ids = lru_cache(KEPT)(self._encode_anew)
 
     def _encode(self, asked: Asked) -> tuple[list[int], int]:
         """The ids, and how many stand before the answer."""
-        question = asked.question
-        key = (asked.blank, question.text, question.answer)
-        if key not in self._encoded:
-            asks, answers, ends = self._marks
-            blank = self._tokenizer.encode(asked.blank).ids
-            before = [*blank, asks, *self._tokenizer.encode(question.text).ids, answers]
-            ids = [*before, *self._tokenizer.encode(" " + question.answer).ids, ends]
-            self._encoded[key] = ids, len(before)
-        return self._encoded[key]
+        return self._ids(asked.blank, asked.question.text, asked.question.answer)
+
+    def _encode_anew(self, blank: str, question: str, answer: str) -> tuple[list[int], int]:
+        asks, answers, ends = self._marks
+        encode = self._tokenizer.encode
+        before = [*encode(blank).ids, asks, *encode(question).ids, answers]
+        return [*before, *encode(" " + answer).ids, ends], len(before)
 
     def longer(self, row: Sequence[Asked], count: int) -> list[Asked]:
         """Those questions that have more than `count` ids, the marks before and behind them too."""

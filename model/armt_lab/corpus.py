@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 import re
+from collections import Counter
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,19 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from armt_lab import books, prose
 from armt_lab.streams import Noise
-from armt_lab.words import DROPS, EVERYONE, GIVES, GRABS, MOVES, OBJECTS, PLACES, TASKS, UNKNOWN
+from armt_lab.words import (
+    DROPS,
+    EVERYONE,
+    GIVES,
+    GRABS,
+    HELD_OUT,
+    MOVES,
+    OBJECTS,
+    PLACES,
+    TASKS,
+    UNKNOWN,
+    Words,
+)
 from armt_lab.world import World
 
 if TYPE_CHECKING:
@@ -22,11 +35,15 @@ if TYPE_CHECKING:
 
 QUESTION, ANSWER, END = "<|question|>", "<|answer|>", "<|end|>"
 LONGEST_DISGUISED = 160
+OPEN = 4_000
+"""Names of people, of places and of things to tell stories of, each."""
 OBJECT_SHARE = 0.2
 STORY_WORDS = re.compile(rf"\b(?:{'|'.join((*EVERYONE, *PLACES, *OBJECTS))})s?\b")
 _PERSON = re.compile(rf"\b(?:{'|'.join(EVERYONE)})\b")
 _NAMED = re.compile(r"\b(?:[Hh]e|[Ss]he|I|[Tt]hey|[Ww]e|(?<=\w )[A-Z][a-z]{2,8}|Mr\. [A-Z][a-z]+)\b")
 _THING = re.compile(r"\b(?:the|a|his|her|my|their) [a-z]{3,12}\b")
+_NAME = re.compile(r"(?<=[a-z,] )[A-Z][a-z]{2,9}\b")
+_NOUN = re.compile(r"\b(?:the|a|his|her|my|their) ([a-z]{3,12})\b")
 _TELLS = re.compile(
     rf"\b(?:{'|'.join(EVERYONE)}) (?:{'|'.join((*MOVES, *GRABS, *DROPS, *GIVES))}) the "
     rf"(?:{'|'.join((*PLACES, *OBJECTS))})\b|\bThe \w+ is (?:north|south|east|west) of the"
@@ -78,6 +95,23 @@ def disguised(sentences: Sequence[str], count: int, seed: int = 0) -> list[str]:
         if changed and _PERSON.search(sentence) and not _TELLS.search(sentence):
             made.append(sentence)
     return made
+
+
+def open_words(sentences: Sequence[str]) -> Words:
+    """Words to tell stories of, as a text has them: names of people from within sentences, nouns of the rest.
+
+    The commonest, without those that the published stories or `HELD_OUT` have. What they mean does not
+    matter: what is to be learnt is that any word may stand there.
+    """
+    taken = {*EVERYONE, *PLACES, *OBJECTS, UNKNOWN, *HELD_OUT.people, *HELD_OUT.places, *HELD_OUT.things}
+    names, nouns = (
+        [word for word, _ in Counter(found).most_common(count) if word not in taken]
+        for found, count in (
+            ((word for sentence in sentences for word in _NAME.findall(sentence)), OPEN),
+            ((word for sentence in sentences for word in _NOUN.findall(sentence)), 2 * OPEN),
+        )
+    )
+    return Words(tuple(names), tuple(nouns[::2]), tuple(nouns[1::2]))
 
 
 def train_tokenizer(sentences: Sequence[str], vocab: int) -> Tokenizer:

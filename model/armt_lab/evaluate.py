@@ -10,6 +10,7 @@ import dataclasses
 import json
 import platform
 import random
+import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,7 +21,7 @@ from rich.table import Table
 from tokenizers import Tokenizer
 
 from armt_lab import babi, babilong, books
-from armt_lab.world import PEOPLE, UNKNOWN
+from armt_lab.words import EVERYONE, HELD_OUT, OBJECTS, PEOPLE, PLACES, UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -96,6 +97,25 @@ def pick(stories: Path, task: str, count: int, rng: random.Random) -> list[Sampl
     """`count` samples of a task's file, without repeats as far as it has them."""
     samples = list(babi.samples(read_stories(stories, task)))
     return rng.sample(samples, min(count, len(samples)))
+
+
+def renamed(sample: Sample, rng: random.Random) -> Sample:
+    """The same story of other people, places and things: `HELD_OUT` words, which no fact in training has."""
+    new = dict(
+        pair
+        for old, words in (
+            (EVERYONE, HELD_OUT.people),
+            (PLACES, HELD_OUT.places),
+            (OBJECTS, HELD_OUT.things),
+        )
+        for pair in zip(old, rng.sample(words, len(old)), strict=True)
+    )
+
+    def put(text: str) -> str:
+        return re.sub(r"\w+", lambda word: new.get(word[0], word[0]), text)
+
+    facts = tuple(map(put, sample.facts))
+    return dataclasses.replace(sample, facts=facts, question=put(sample.question), answer=put(sample.answer))
 
 
 def read_stories(folder: Path, task: str) -> list[list[Step]]:

@@ -81,6 +81,7 @@ class Stage:
         story: mean length of a story in segments; a row then starts afresh with an empty memory.
         asks: weights of kinds of questions, where they are not as follows.
         asides: weight of a kind of question that is not the story's own, against 1 for its own.
+        open: share of stories that tell of people, places and things drawn anew from the words of the books.
         busy: how often something is done with a thing rather than what comes; see `World`.
         view: ids at most of a text that is asked about before any of it is absorbed; 0 means a segment.
         questions: asked of each row after each segment.
@@ -105,6 +106,7 @@ class Stage:
     asks: Mapping[str, float] = dataclasses.field(default_factory=dict)
     asides: float = 0.3
     questions: int = 4
+    open: float = 0.0
     busy: float = 0.0
     view: int = 0
     lookahead: float = 0.5

@@ -9,11 +9,13 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Protocol
 
-from armt_lab.words import DROPS, GIVES, GRABS, MOVES, NO_HOLDER, NOBODY, NOTHING, OBJECTS, OPPOSITE, PLACES
+from armt_lab.words import DROPS, GIVES, GRABS, MOVES, OPPOSITE
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Mapping
+
+    from armt_lab.words import Words
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -75,10 +77,11 @@ class _Thing:
 class _People:
     """People and things in rooms. What can be asked is kept up to date as text -> question."""
 
-    def __init__(self, names: tuple[str, ...], rng: random.Random, busy: float) -> None:
+    def __init__(self, words: Words, rng: random.Random, busy: float) -> None:
         self._rng = rng
         self._busy = busy
-        self._people = {name: _Person(rng.choice(PLACES)) for name in names}
+        self._words = words
+        self._people = {name: _Person(rng.choice(words.places)) for name in words.people}
         self._things: dict[str, _Thing] = {}
         self._open: dict[str, Question] = {}
         self._named: set[str] = set()
@@ -100,7 +103,7 @@ class _People:
         return asides
 
     def strangers(self, now: int) -> list[str]:
-        others = [name for name in NOBODY if name not in self._people]
+        others = [name for name in self._words.nobody if name not in self._people]
         names = [*self._people, others[now % len(others)]]
         return [f"Where is {name}?" for name in names if name not in self._named]
 
@@ -108,7 +111,7 @@ class _People:
         person = self._people[name]
         self._named.add(name)
         person.before = None if person.told is None else (person.place, person.told)
-        person.place = self._rng.choice([place for place in PLACES if place != person.place])
+        person.place = self._rng.choice([place for place in self._words.places if place != person.place])
         person.told = now
         self._moved(name, person)
         return f"{name} {self._rng.choice(MOVES)} the {person.place}."
@@ -124,9 +127,9 @@ class _PeopleAndThings(_People):
 
     gives = False
 
-    def __init__(self, names: tuple[str, ...], rng: random.Random, busy: float) -> None:
-        super().__init__(names, rng, busy)
-        self._things = {thing: _Thing(rng.choice(PLACES)) for thing in OBJECTS}
+    def __init__(self, words: Words, rng: random.Random, busy: float) -> None:
+        super().__init__(words, rng, busy)
+        self._things = {thing: _Thing(rng.choice(words.places)) for thing in words.things}
 
     def happen(self, now: int) -> str:
         # Every act that can be is as likely as any other; walking counts once a person (the published mix).
@@ -156,14 +159,15 @@ class _PeopleAndThings(_People):
             if person.told is not None
         ]
         holders = [
-            ("holder", Question(f"Who has the {key}?", thing.holder or NO_HOLDER, (thing.touch,)))
+            ("holder", Question(f"Who has the {key}?", thing.holder, (thing.touch,)))
             for key, thing in self._things.items()
-            if thing.touch >= 0
+            if thing.holder is not None
         ]
         return super().asides() + places + holders
 
     def strangers(self, now: int) -> list[str]:
-        keys = [*self._things, NOTHING[now % len(NOTHING)]]
+        nothing = self._words.nothing
+        keys = [*self._things, nothing[now % len(nothing)]]
         things = [f"Where is the {key}?" for key in keys if key not in self._named]
         return super().strangers(now) + things
 
@@ -249,14 +253,15 @@ class _WhoGaveIt(_PeopleAndThings):
 class _Rows:
     """Rows of three rooms, two facts a row. A new row takes the place of what it contradicts."""
 
-    def __init__(self, _: tuple[str, ...], rng: random.Random, _busy: float) -> None:
+    def __init__(self, words: Words, rng: random.Random, _busy: float) -> None:
         self._rng = rng
+        self._places = words.places
         self._untold: list[tuple[str, str, str]] = []
         self._beside: dict[tuple[str, str], tuple[str, int]] = {}  # (room, direction) -> room there, fact
 
     def happen(self, now: int) -> str:
         if not self._untold:
-            first, middle, last = self._rng.sample(PLACES, 3)
+            first, middle, last = self._rng.sample(self._places, 3)
             way = self._rng.choice(tuple(OPPOSITE))
             pairs = [(first, way, middle), (middle, way, last)]
             self._rng.shuffle(pairs)
@@ -292,11 +297,11 @@ class _Rows:
             self._beside.pop((old[0], OPPOSITE[way]), None)
 
 
-SCENES: Mapping[str, Callable[[tuple[str, ...], random.Random, float], Scene]] = {
+SCENES: Mapping[str, Callable[[Words, random.Random, float], Scene]] = {
     "qa1": _People,
     "qa2": _PeopleAndThings,
     "qa3": _WhereWasIt,
     "qa4": _Rows,
     "qa5": _WhoGaveIt,
 }
-"""The scene of each task, made from its people and a source of chance."""
+"""The scene of each task, made from its words and a source of chance."""

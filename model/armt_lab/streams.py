@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from armt_lab.recipe import Stage
+    from armt_lab.words import Words
 
 STRANGE = 0.15
 """Weight of questions after somebody never named, against 1 for the story's own."""
@@ -81,11 +82,13 @@ class Source:
     Attributes:
         noise: the background.
         encode: text -> ids.
+        words: of stories that do not tell of the published ones.
         missed: background sentences that were taken for facts, to be shown again.
     """
 
     noise: Noise
     encode: Callable[[str], tuple[int, ...]]
+    words: Words
     missed: deque[int] = dataclasses.field(default_factory=lambda: deque(maxlen=4000))
 
 
@@ -113,7 +116,9 @@ class Stream:
         self.separator = self.rng.choice(" \n")
         tasks = self.stage.tasks
         task = self.rng.choices(list(tasks), list(tasks.values()))[0]
-        self.world = World(task, self.rng, self.stage.busy)
+        is_open = self.stage.open > 0 and self.rng.random() < self.stage.open
+        words = self.source.words.cast(task, self.rng) if is_open else None
+        self.world = World(task, self.rng, self.stage.busy, words)
         self.sentence = self.rng.randrange(len(self.source.noise.starts))
         self.ids: list[int] = []
         self.base = 0  # position of ids[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections import deque
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,18 +17,21 @@ from armt.memory import SHUT
 from armt.model import ArmtModel
 from armt.state import MemoryState
 from armt_lab import corpus
-from armt_lab.asking import Asker, Graded
+from armt_lab.asking import KEPT, Asker, Graded
 from armt_lab.muon import Muon
+from armt_lab.recipe import RecipeError
 from armt_lab.streams import Noise, Source, Stream
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from armt_lab.recipe import Recipe, Stage
+    from armt_lab.words import Words
 
 WARMUP = 100
 YOUNG, YOUNG_DENSITY = 8, (0.3, 1.0)
 CONV_STD = 0.5
+FEWEST_WORDS = 50
 DISGUISED = 40_000
 """Sentences made up to be taken for facts."""
 
@@ -67,9 +71,9 @@ class Trainer:
         self.recipe, self.folder, self.device = recipe, folder, device
         self.dtype = hardware.dtype("auto", device)
         folder.mkdir(parents=True, exist_ok=True)
-        self.tokenizer, noise = self._text(books)
-        self._encoded: dict[str, tuple[int, ...]] = {}
-        self.source = Source(noise, self._encode)
+        sentences = corpus.spaced_sentences(books)
+        self.tokenizer, noise = self._text(sentences)
+        self.source = Source(noise, lru_cache(KEPT)(self._encode), self._words(sentences))
         self.gates = Gates()
         self.model = ArmtModel(recipe.size.config(recipe.stages[0].segment)).to(device)
         initialise(self.model, recipe.seed)
@@ -84,19 +88,23 @@ class Trainer:
         self.tokens = 0
         self.enter(0)
 
-    def _text(self, books: Path | None) -> tuple[Tokenizer, Noise]:
+    def _text(self, sentences: list[str]) -> tuple[Tokenizer, Noise]:
         path = self.folder / "tokenizer.json"
-        sentences = corpus.spaced_sentences(books)
         if not path.exists():
             corpus.train_tokenizer(sentences, self.recipe.size.vocab).save(str(path))
         tokenizer = Tokenizer.from_file(str(path))
         near = corpus.disguised(sentences, DISGUISED)
         return tokenizer, corpus.encode_noise(tokenizer, [*sentences, *near], self.folder.parent / "cache")
 
+    def _words(self, sentences: list[str]) -> Words:
+        words = corpus.open_words(sentences)
+        fewest = min(map(len, (words.people, words.places, words.things)))
+        if fewest < FEWEST_WORDS and any(stage.open for stage in self.recipe.stages):
+            raise RecipeError(f"{fewest} words are too few for open stories: give --books, or more of them")
+        return words
+
     def _encode(self, text: str) -> tuple[int, ...]:
-        if text not in self._encoded:
-            self._encoded[text] = tuple(self.tokenizer.encode(text, add_special_tokens=False).ids)
-        return self._encoded[text]
+        return tuple(self.tokenizer.encode(text, add_special_tokens=False).ids)
 
     def enter(self, index: int) -> None:
         """Begin a stage: its segment size, fresh streams, empty memories."""

@@ -1,10 +1,12 @@
-"""The words of the stories, as published, and those that are only asked after."""
+"""The words of the stories: as published, those that are only asked after, and those kept from training."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import random
     from collections.abc import Mapping
 
 PEOPLE: Mapping[str, tuple[str, ...]] = {
@@ -44,8 +46,95 @@ TASKS = tuple(PEOPLE)
 ASIDES = ("before", "holder")
 """Kinds of questions that are steps towards those of a task: where somebody was before, who has a thing."""
 
-NO_HOLDER = "nobody"
-"""Who has a thing that was put down."""
-
 UNKNOWN = "unknown"
 """The answer to a question after somebody or something never named."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Words:
+    """Whom and what a story tells of.
+
+    Attributes:
+        people: who acts.
+        places: where they go; for tasks about rooms the rooms.
+        things: what they carry.
+        nobody: people of whom it does not tell, to be asked after.
+        nothing: things of which it does not tell.
+    """
+
+    people: tuple[str, ...]
+    places: tuple[str, ...] = PLACES
+    things: tuple[str, ...] = OBJECTS
+    nobody: tuple[str, ...] = NOBODY
+    nothing: tuple[str, ...] = NOTHING
+
+    def cast(self, task: str, rng: random.Random) -> Words:
+        """As many of these words as a published story of `task` has, and all others as strangers to it."""
+        people, nobody = _parted(self.people, len(PEOPLE[task]), rng)
+        things, nothing = _parted(self.things, len(OBJECTS), rng)
+        return Words(people, _parted(self.places, len(PLACES), rng)[0], things, nobody, nothing)
+
+
+def _parted(
+    words: tuple[str, ...], count: int, rng: random.Random
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """`count` of the words, and `ABSENT` others."""
+    drawn = tuple(rng.sample(words, min(len(words), count + ABSENT)))
+    return drawn[:count], drawn[count:]
+
+
+ABSENT = 12
+"""People and things drawn for a story of open words only to be asked after."""
+
+
+# fmt: off
+HELD_OUT = Words(
+    people=(
+        "Abigail", "Adele", "Alistair", "Amara", "Anton", "Astrid", "Aurora", "Barnaby", "Beatrix",
+        "Bernard", "Bianca", "Boyd", "Bridget", "Bruno", "Callum", "Camilla", "Carmen", "Cedric",
+        "Celeste", "Chester", "Chloe", "Clarissa", "Clement", "Conrad", "Cosima", "Cyril", "Dahlia",
+        "Damian", "Daphne", "Darius", "Delia", "Derek", "Dexter", "Dominic", "Dorian", "Edgar", "Edith",
+        "Elias", "Elspeth", "Enid", "Enzo", "Erica", "Esther", "Ethan", "Eugene", "Fabian", "Felicity",
+        "Fergus", "Fiona", "Flora", "Gareth", "Gemma", "Gideon", "Gilbert", "Giselle", "Greta", "Gwen",
+        "Hamish", "Hazel", "Hector", "Hilda", "Horace", "Imogen", "Ingrid", "Iris", "Ismael", "Jasper",
+        "Jerome", "Joanna", "Jonas", "Juliet", "Kelvin", "Kirsten", "Lamar", "Lavinia", "Leonard",
+        "Lionel", "Lorna", "Lucas", "Lydia", "Mabel", "Magnus", "Malcolm", "Marcel", "Melissa", "Miranda",
+        "Mortimer", "Nadia", "Natasha", "Nigel", "Noel", "Nora", "Octavia", "Odette", "Oscar", "Owen",
+        "Pamela", "Percy", "Petra", "Phoebe", "Quentin", "Rafael", "Ramona", "Regina", "Roland",
+        "Rosalind", "Rupert", "Sabrina", "Selma", "Silas", "Stella", "Sylvia", "Tabitha", "Tessa",
+        "Tobias", "Ursula", "Vera", "Vernon", "Wanda", "Yusuf",
+    ),
+    places=(
+        "abbey", "airport", "alcove", "aquarium", "arcade", "archive", "arena", "armoury", "atrium",
+        "attic", "bakery", "balcony", "bank", "barn", "barracks", "basement", "bazaar", "beach", "belfry",
+        "boathouse", "brewery", "cabin", "cafe", "canteen", "casino", "cathedral", "cave", "cellar",
+        "cemetery", "chapel", "cinema", "clinic", "cloister", "college", "conservatory", "corridor",
+        "cottage", "courtyard", "crypt", "dairy", "depot", "diner", "dock", "dormitory", "embassy",
+        "factory", "farm", "ferry", "forge", "fort", "fountain", "foyer", "gallery", "garage", "granary",
+        "greenhouse", "grotto", "gymnasium", "hangar", "harbour", "hospital", "hostel", "hotel", "inn",
+        "jetty", "kennel", "kiosk", "laboratory", "larder", "laundry", "library", "lighthouse", "lobby",
+        "lodge", "mansion", "market", "meadow", "mill", "monastery", "mosque", "museum", "nursery",
+        "observatory", "orchard", "palace", "pantry", "park", "parlour", "pavilion", "pharmacy", "pier",
+        "playground", "port", "prison", "quarry", "restaurant", "sauna", "school", "shed", "shop",
+        "stable", "stadium", "station", "studio", "supermarket", "tavern", "temple", "terrace", "theatre",
+        "tower", "tunnel", "university", "vault", "veranda", "village", "warehouse", "wharf", "windmill",
+        "workshop", "zoo",
+    ),
+    things=(
+        "anchor", "apron", "axe", "bag", "ball", "bandage", "banner", "barrel", "battery", "bell", "belt",
+        "bicycle", "blanket", "bottle", "bowl", "bracelet", "brick", "broom", "brush", "bucket", "cake",
+        "camera", "cane", "cap", "cart", "chain", "chisel", "clock", "coin", "comb", "compass", "crown",
+        "cushion", "diary", "drum", "envelope", "fan", "feather", "file", "flag", "flask", "flute",
+        "fork", "glove", "glue", "goblet", "guitar", "hammer", "handkerchief", "harp", "helmet", "honey",
+        "jacket", "jar", "jug", "kettle", "kite", "ladder", "lantern", "lemon", "lens", "loaf", "locket",
+        "magnet", "marble", "mask", "medal", "mirror", "mop", "mug", "napkin", "necklace", "needle",
+        "newspaper", "notebook", "onion", "orange", "paddle", "pan", "parcel", "pear", "pebble", "pen",
+        "pencil", "phone", "piano", "pillow", "pipe", "plate", "plum", "potato", "purse", "puzzle",
+        "radio", "rake", "razor", "ribbon", "rug", "sack", "saddle", "saw", "scarf", "scissors", "shawl",
+        "shovel", "sponge", "stamp", "statue", "stone", "suitcase", "sword", "teapot", "telescope",
+        "thimble", "ticket", "toy", "trumpet", "umbrella", "vase", "violin", "wallet", "whistle", "wig",
+        "wrench",
+    ),
+)
+# fmt: on
+"""Words that no fact in training tells of: how a model does on them is how it does on yours."""

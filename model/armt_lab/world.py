@@ -12,7 +12,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from armt_lab.scenes import SCENES, Question
-from armt_lab.words import DROPS, GIVES, GRABS, MOVES, OBJECTS, PEOPLE, PLACES, TASKS, UNKNOWN
+from armt_lab.words import DROPS, GIVES, GRABS, MOVES, OBJECTS, PEOPLE, PLACES, TASKS, UNKNOWN, Words
 
 if TYPE_CHECKING:
     import random
@@ -55,17 +55,18 @@ class World:
             "qa4" (how rooms lie), "qa5" (who gave what to whom).
         rng: every choice is drawn from it: the same seed tells the same story.
         busy: how often something is done with a thing, if it can be, rather than what comes; 0: as published.
+        words: of whom and what it tells; None: as published.
 
     Attributes:
         count: facts told so far.
     """
 
-    def __init__(self, task: str, rng: random.Random, busy: float = 0.0) -> None:
+    def __init__(self, task: str, rng: random.Random, busy: float = 0.0, words: Words | None = None) -> None:
         if task not in PEOPLE:
             raise ValueError(f"task {task!r} is not one of {', '.join(TASKS)}")
         self.task = task
         self.count = 0
-        self._scene = SCENES[task](PEOPLE[task], rng, busy)
+        self._scene = SCENES[task](words or Words(PEOPLE[task]), rng, busy)
 
     def fact(self) -> str:
         """Let the next thing happen and tell it in one sentence."""

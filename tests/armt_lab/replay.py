@@ -100,9 +100,10 @@ def _where_was_person(events: Sequence[tuple[str, ...]]) -> Answers:
 def _who_has_thing(events: Sequence[tuple[str, ...]]) -> Answers:
     answers: Answers = {}
     for i, (kind, who, what, *to) in enumerate(events):
-        if kind != "move":
-            holder = {"grab": who, "drop": "nobody", "give": to[0] if to else ""}[kind]
-            answers[f"Who has the {what}?"] = (holder, (i,))
+        if kind == "drop":
+            answers.pop(f"Who has the {what}?", None)
+        elif kind != "move":
+            answers[f"Who has the {what}?"] = (to[0] if kind == "give" else who, (i,))
     return answers
 
 

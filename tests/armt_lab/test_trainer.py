@@ -4,20 +4,17 @@ import dataclasses
 import math
 import random
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from tiny_run import TINY, trainer_in
+from tiny_run import CPU, TINY, trainer_in
 
 from armt import checkpoint
-from armt_lab import plots, recipe
+from armt_lab import corpus, plots, recipe
 from armt_lab.streams import Stream
 from armt_lab.train import export, run
-from armt_lab.words import OBJECTS, PLACES
-
-if TYPE_CHECKING:
-    from armt_lab.trainer import Trainer
+from armt_lab.trainer import Trainer
+from armt_lab.words import EVERYONE, HELD_OUT, OBJECTS, PLACES
 
 
 def weights(trainer: Trainer) -> torch.Tensor:
@@ -83,6 +80,36 @@ def test_what_is_in_view_of_a_segment_says_whether_a_fact_is(runs: Path) -> None
         assert told not in stream.in_view(told.end, 400)
     stream.advance(200, keep=16)
     assert all(t.end > 184 for t in stream.told)
+
+
+def test_stories_of_open_words_are_told_of_words_that_the_books_have_and_no_published_ones(
+    runs: Path,
+) -> None:
+    trainer = trainer_in(runs, "open")
+    trainer.source = dataclasses.replace(trainer.source, words=HELD_OUT)
+    stage = dataclasses.replace(TINY.stages[0], open=0.5)
+    stream = Stream(trainer.source, stage, random.Random(4))
+    told = []
+    for _ in range(60):
+        stream.start_story()
+        told.append(trainer.tokenizer.decode(stream.peek(60)))
+    are_open = [any(name in text for name in HELD_OUT.people) for text in told]
+    assert 15 < sum(are_open) < 45
+    assert are_open == [not any(name in text for name in EVERYONE) for text in told]
+
+
+def test_open_words_are_the_commonest_of_the_books_without_the_published_and_those_held_out() -> None:
+    text = " On Monday Emma met Edgar, Mary and Emma in the orchard, the lane, a shed, a garden by a lane."
+    words = corpus.open_words([text])
+    assert words.people == ("Emma", "Monday")
+    assert (words.places, words.things) == (("lane",), ())
+
+
+def test_too_few_words_for_open_stories_are_told(runs: Path) -> None:
+    open_stage = dataclasses.replace(TINY.stages[0], open=1.0)
+    wanting = dataclasses.replace(TINY, stages=(open_stage,))
+    with pytest.raises(recipe.RecipeError, match="too few for open stories: give --books"):
+        Trainer(wanting, runs / "first", runs / "books", CPU)
 
 
 def test_the_last_stage_ends_at_its_last_step_with_a_learning_rate_of_nothing(runs: Path) -> None:

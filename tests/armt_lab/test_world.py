@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from replay import answers, parse, person_at, thing_at
 
 from armt_lab import babi
+from armt_lab.words import EVERYONE, HELD_OUT
 from armt_lab.world import OBJECTS, PEOPLE, PLACES, TASKS, UNKNOWN, Step, World, story
 
 if TYPE_CHECKING:
@@ -57,6 +58,24 @@ def test_what_training_asks_besides_has_right_answers_too(task: str, seed: int, 
                 assert not any(named in fact for fact in facts)
             else:
                 assert answers(kind, facts)[question.text] == (question.answer, question.support)
+
+
+@pytest.mark.parametrize("task", TASKS)
+@settings(max_examples=15, deadline=None)
+@given(seed=seeds)
+def test_a_story_of_other_words_is_told_and_asked_as_one_of_the_published(task: str, seed: int) -> None:
+    rng = random.Random(seed)
+    words = HELD_OUT.cast(task, rng)
+    world = World(task, rng, 0.5, words)
+    facts: list[str] = []
+    for _ in range(40):
+        facts.append(world.fact())
+        assert {q.text: (q.answer, q.support) for q in world.questions()} == answers(task, facts)
+        for question in world.asks().get(UNKNOWN, []):
+            assert not any(question.text.removesuffix("?").split()[-1] in fact for fact in facts)
+    told = {word for fact in facts for word in re.findall(r"\w+", fact)}
+    assert not told & {*PLACES, *OBJECTS, *EVERYONE}
+    assert told & {*words.people, *words.places}
 
 
 @pytest.mark.parametrize("task", ["qa2", "qa3", "qa5"])

@@ -84,6 +84,9 @@ def babilong(
     strangers: Annotated[
         bool, typer.Option("--strangers", help="Ask after people never told of: `unknown` is right.")
     ] = False,
+    held_out: Annotated[
+        bool, typer.Option("--held-out", help="Put words in that training tells of nowhere.")
+    ] = False,
     seed: Seed = 0,
     tokenizer: TokenizerFile = None,
     out: Out = None,
@@ -106,7 +109,10 @@ def babilong(
         unknown = []
         for task in tasks.split(","):
             for length in lengths:
-                samples = evaluate.pick(stories, task, questions, random.Random(f"{seed}/{task}/{length}"))
+                rng = random.Random(f"{seed}/{task}/{length}")
+                samples = evaluate.pick(stories, task, questions, rng)
+                if held_out:
+                    samples = [evaluate.renamed(sample, rng) for sample in samples]
                 cells.append(
                     evaluate.babilong_cell(
                         client, background, samples, task=task, tokens=length, rows=rows, seed=seed
@@ -120,7 +126,14 @@ def babilong(
                     )
                 if out is not None:
                     shown = [dataclasses.asdict(c) | {"accuracy": round(c.accuracy, 2)} for c in cells]
-                    evaluate.write(out, model=client.models()[0], seed=seed, cells=shown, unknown=unknown)
+                    evaluate.write(
+                        out,
+                        model=client.models()[0],
+                        seed=seed,
+                        held_out=held_out,
+                        cells=shown,
+                        unknown=unknown,
+                    )
                     plots.recall(cells, out.with_suffix(".png"))
         common.print_table(evaluate.table(cells))
         for cell in unknown:
