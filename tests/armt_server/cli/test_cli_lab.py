@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from armt_lab import prose
+from armt_lab.words import HELD_OUT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,6 +52,22 @@ def test_cells_are_told_in_a_table_and_written_with_a_picture(
     assert all(cell["asked"] >= 2 * 4 for cell in result["unknown"])
     assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     assert "exact match %" in ran.out
+
+
+def test_stories_can_be_told_in_held_out_words(armt: Run, shelf: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "held-out.json"
+
+    ran = armt("eval", "babilong", *shelf, "--tokens", "0", "--questions", "2", "--held-out", "--out", out)
+
+    assert ran.code == 0, ran.err
+    result = json.loads(out.read_text())
+    (cell,) = result["cells"]
+    assert result["held_out"]
+    assert cell["right"] + len(cell["wrong"]) == 2
+    for question, _, truth in cell["wrong"]:  # the model of these tests is a random one
+        assert question.removeprefix("Where is ").removesuffix("?") in HELD_OUT.people
+        assert truth in HELD_OUT.places
+    assert cell["wrong"]
 
 
 def test_a_stream_is_asked_after_everybody_at_each_mark(armt: Run, shelf: list[str], tmp_path: Path) -> None:
