@@ -69,7 +69,7 @@ class Words:
     nothing: tuple[str, ...] = NOTHING
 
     def cast(self, task: str, rng: random.Random) -> Words:
-        """As many of these words as a published story of `task` has, and all others as strangers to it."""
+        """As many of these words as a published story of `task` has; `ABSENT` others are strangers to it."""
         people, nobody = _parted(self.people, len(PEOPLE[task]), rng)
         things, nothing = _parted(self.things, len(OBJECTS), rng)
         return Words(people, _parted(self.places, len(PLACES), rng)[0], things, nobody, nothing)
