@@ -85,10 +85,10 @@ class ArmtConfig:
             )
         if not self.memory_layers:
             raise ConfigError("wrap_layers gives no layer a memory")
-        self._check_overlap()
+        self._check_overlap_and_conv()
         self._check_positions()
 
-    def _check_overlap(self) -> None:
+    def _check_overlap_and_conv(self) -> None:
         size = self.segment_size
         for name in ("overlap", "conv"):
             value = getattr(self, name)

@@ -157,11 +157,10 @@ class ArmtModel(nn.Module):
             [batch, n, d_model].
         """
         n, overlap = ids.shape[1] - start, self.config.overlap
-        x = self._embed(torch.cat((state.recent, ids), dim=1), layout)
-        if start:
-            start += overlap
-            x = x[:, start:]
-        positions = self._positions(state, start, x.shape[1]) if layout is None else layout.positions
+        held = start + overlap if start else 0
+        reach = max(0, held - self.config.conv)  # what the convolution of new tokens looks back to
+        x = self._embed(torch.cat((state.recent, ids), dim=1)[:, reach:], layout)[:, held - reach :]
+        positions = self._positions(state, held, x.shape[1]) if layout is None else layout.positions
         x, rotary = self.backbone.place(x, positions)
         mask = None if layout is None else layout.mask
         slots = self._slots(state)

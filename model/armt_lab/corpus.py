@@ -104,14 +104,13 @@ def open_words(sentences: Sequence[str]) -> Words:
     matter: what is to be learnt is that any word may stand there.
     """
     taken = {*EVERYONE, *PLACES, *OBJECTS, UNKNOWN, *HELD_OUT.people, *HELD_OUT.places, *HELD_OUT.things}
-    names, nouns = (
-        [word for word, _ in Counter(found).most_common(count) if word not in taken]
-        for found, count in (
-            ((word for sentence in sentences for word in _NAME.findall(sentence)), OPEN),
-            ((word for sentence in sentences for word in _NOUN.findall(sentence)), 2 * OPEN),
-        )
-    )
-    return Words(tuple(names), tuple(nouns[::2]), tuple(nouns[1::2]))
+
+    def commonest(pattern: re.Pattern[str], count: int) -> tuple[str, ...]:
+        found = Counter(word for sentence in sentences for word in pattern.findall(sentence))
+        return tuple(word for word, _ in found.most_common(count) if word not in taken)
+
+    nouns = commonest(_NOUN, 2 * OPEN)
+    return Words(commonest(_NAME, OPEN), nouns[::2], nouns[1::2])
 
 
 def train_tokenizer(sentences: Sequence[str], vocab: int) -> Tokenizer:
