@@ -19,7 +19,13 @@ WriteRule = Literal["official", "paper", "sequential"]
 Gate = Literal["sigmoid", "hard"]
 """sigmoid: never quite nothing; hard: ours, a sigmoid that reaches 0 and 1 (see `memory.hard`)."""
 
-_YOUNGER = ("gate", "normalise_write", "overlap", "conv")  # options that came after models had been saved
+_YOUNGER = (
+    "gate",
+    "normalise_write",
+    "overlap",
+    "conv",
+    "conv_rank",
+)  # options that came after models had been saved
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,9 +47,11 @@ class ArmtConfig:
             does not grow with the residual stream.
         overlap: how many of the last ids of a segment are shown again before the next one, so that what a
             boundary cuts is seen whole once. Before the first segment `overlap_fill` stands there.
-        conv: taps of a causal convolution over token embeddings, channel by channel: a token enters the
-            blocks as x_t = e_t + sum over j = 1..conv of c_j * e_{t-j}, so that it knows what stands before
-            it without attention. Ids before those in view (segment and overlap) count as nothing.
+        conv: taps of a causal convolution over token embeddings: a token enters the blocks as
+            x_t = e_t + sum over j = 1..conv of e_{t-j} C_j, so that it knows what stands before it without
+            attention. Ids before those in view (segment and overlap) count as nothing.
+        conv_rank: C_j = A B_j with one A [d_model, conv_rank] for all taps, so that a word looks alike at
+            whatever distance; 0: C_j is diagonal, channel by channel.
     """
 
     backbone: Mapping[str, Any]
@@ -59,6 +67,7 @@ class ArmtConfig:
     normalise_write: bool = False
     overlap: int = 0
     conv: int = 0
+    conv_rank: int = 0
 
     def __post_init__(self) -> None:
         for name in ("segment_size", "num_mem_tokens", "d_mem"):
@@ -90,10 +99,12 @@ class ArmtConfig:
 
     def _check_overlap_and_conv(self) -> None:
         size = self.segment_size
-        for name in ("overlap", "conv"):
+        for name in ("overlap", "conv", "conv_rank"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 0:
                 raise ConfigError(f"{name} must be a whole number, not {value!r}")
+        if self.conv_rank and not self.conv:
+            raise ConfigError("conv_rank is of the convolution: set conv, its taps")
         if self.overlap > size:
             raise ConfigError(f"an overlap of {self.overlap} ids is more than a segment of {size}")
         if self.overlap and (self.wrap_pos or self.positions_run_on):

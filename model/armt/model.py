@@ -15,7 +15,7 @@ from armt.memory import AssociativeMemory, hard
 from armt.state import MemoryState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from torch import Tensor
     from transformers import DynamicCache
@@ -36,6 +36,21 @@ class Layout:
     positions: Tensor
     mask: Tensor
     previous: Tensor
+
+
+def _earlier(x: Tensor, count: int, layout: Layout | None) -> Iterator[Tensor]:
+    """What stands 1, 2, ... `count` tokens before each of x [batch, n, width]; zeros where nothing does."""
+    n = x.shape[1]
+    if layout is None:
+        padded = F.pad(x, (0, 0, count, 0))
+        yield from (padded[:, count - j :][:, :n] for j in range(1, count + 1))
+        return
+    padded = F.pad(x, (0, 0, 1, 0))
+    before = F.pad(layout.previous.expand(len(x), -1) + 1, (1, 0))
+    at = before
+    for _ in range(count):
+        yield padded.gather(1, at[:, 1:, None].expand_as(x))
+        at = before.gather(1, at)
 
 
 def _starts(run: Tensor, state: MemoryState) -> MemoryState:
@@ -62,7 +77,10 @@ class ArmtModel(nn.Module):
             config.backbone, extra_positions=config.num_mem_tokens if config.wrap_pos else 0
         )
         self.memory_tokens = nn.Parameter(torch.randn(config.num_mem_tokens, config.d_model) * 0.02)
-        self.conv = nn.Parameter(torch.zeros(config.conv, config.d_model)) if config.conv else None
+        width, rank = config.d_model, config.conv_rank
+        taps = torch.zeros(config.conv, rank, width) if rank else torch.zeros(config.conv, width)
+        self.conv = nn.Parameter(taps) if config.conv else None
+        self.conv_in = nn.Parameter(torch.zeros(width, rank)) if rank else None
         self.memories = nn.ModuleList(AssociativeMemory(config) for _ in config.memory_layers)
 
     @property
@@ -173,20 +191,12 @@ class ArmtModel(nn.Module):
 
     def _embed(self, ids: Tensor, layout: Layout | None = None) -> Tensor:
         """Token embeddings and their convolution, [batch, n] -> [batch, n, d_model]."""
-        e = self.backbone.embed(ids)
+        x = self.backbone.embed(ids)
         if self.conv is None:
-            return e
-        taps = self.conv.to(e.dtype)
-        if layout is None:
-            earlier = F.pad(e, (0, 0, len(taps), 0))
-            shifted = (earlier[:, len(taps) - j :][:, : e.shape[1]] for j in range(1, len(taps) + 1))
-            return e + sum(c * s for c, s in zip(taps, shifted, strict=True))
-        nothing_first = F.pad(e, (0, 0, 1, 0))
-        before = F.pad(layout.previous.expand(len(ids), -1) + 1, (1, 0))
-        at, x = before, e
-        for c in taps:
-            x = x + c * nothing_first.gather(1, at[:, 1:, None].expand_as(e))
-            at = before.gather(1, at)
+            return x
+        seen = x if self.conv_in is None else x @ self.conv_in.to(x.dtype)
+        for tap, earlier in zip(self.conv.to(x.dtype), _earlier(seen, len(self.conv), layout), strict=True):
+            x = x + (tap * earlier if self.conv_in is None else earlier @ tap)
         return x
 
     def _slots(self, state: MemoryState) -> dict[int, tuple[AssociativeMemory, Tensor, Tensor]]:

@@ -92,10 +92,13 @@ def novelty(config: ArmtConfig, memory: LayerMemory | None, key: Tensor) -> floa
 
 def convolve(model: ArmtModel, e: Tensor) -> Tensor:
     """Each token's embedding with those before it added, tap by tap: e [n, d_model] -> [n, d_model]."""
+    if model.conv is None:
+        return e
+    C = [tap.diag() if model.conv_in is None else model.conv_in @ tap for tap in model.conv]
     x = e.clone()
     for t in range(len(e)):
-        for j in range(1, min(t, model.config.conv) + 1):
-            x[t] += cast("Tensor", model.conv)[j - 1] * e[t - j]
+        for j in range(1, min(t, len(C)) + 1):
+            x[t] += e[t - j] @ C[j - 1]
     return x
 
 

@@ -50,12 +50,11 @@ class Asks:
 
 @dataclasses.dataclass(frozen=True)
 class Graded:
-    """Mean loss over answer tokens; for each question, whether it was answered exactly, its age and kind."""
+    """Mean loss over answer tokens; what was asked, and for each question whether it was answered exactly."""
 
     loss: Tensor
     right: Tensor
-    ages: Tensor
-    kinds: Sequence[str]
+    asked: Sequence[Asked]
 
 
 class Asker:
@@ -144,7 +143,7 @@ class Asker:
     def grade(self, model: ArmtModel, text: Tensor, state: MemoryState, asks: Asks) -> Graded:
         """Ask within and after `text` [batch, n] on memories `state`, which stay as they are."""
         if not asks.asked:
-            return Graded(torch.zeros(()), torch.zeros(0, dtype=torch.bool), torch.zeros(0), ())
+            return Graded(torch.zeros(()), torch.zeros(0, dtype=torch.bool), ())
         layout = self._layout(asks, model.config.overlap, text.shape[1])
         hidden = model.hidden(torch.cat((text, asks.ids), dim=1), state, layout=layout)
         wanted = asks.labels != IGNORED
@@ -152,5 +151,4 @@ class Asker:
         logits = model.backbone.head(hidden[:, text.shape[1] :][wanted]).float()
         wrong = torch.zeros(len(asks.asked), dtype=torch.long, device=labels.device)
         wrong.index_add_(0, asks.owner[wanted], (logits.argmax(-1) != labels).long())
-        ages = torch.tensor([a.age for a in asks.asked])
-        return Graded(F.cross_entropy(logits, labels), (wrong == 0).cpu(), ages, [a.kind for a in asks.asked])
+        return Graded(F.cross_entropy(logits, labels), (wrong == 0).cpu(), asks.asked)

@@ -47,7 +47,7 @@ def training(log: Path, path: Path) -> None:
     _lines(
         kind,
         rows,
-        [c for c in columns if c in ("accuracy", *TASKS, *ASIDES, UNKNOWN)],
+        [c for c in columns if c in ("accuracy", *TASKS, *ASIDES, UNKNOWN, "open")],
         title="right, by kind",
     )
     _lines(

@@ -36,6 +36,7 @@ class Size:
     memory_layers: tuple[int, ...] = (1, 2)
     overlap: int = 16
     conv: int = 0
+    conv_rank: int = 0
 
     def config(self, segment_size: int) -> ArmtConfig:
         """The library's config of such a model at a segment size."""
@@ -61,6 +62,7 @@ class Size:
             normalise_write=True,
             overlap=self.overlap,
             conv=self.conv,
+            conv_rank=self.conv_rank,
         )
 
 

@@ -58,6 +58,7 @@ class Asked:
         age: tokens between the end of the newest supporting fact and the place where it is asked.
         place: how many of the stream's next ids are read before it.
         blank: white space between text and question that no word took up, as texts often end in it.
+        is_open: whether the story is of words drawn from the books.
     """
 
     kind: str
@@ -65,6 +66,7 @@ class Asked:
     age: int
     place: int
     blank: str
+    is_open: bool
 
 
 class Told(NamedTuple):
@@ -116,8 +118,8 @@ class Stream:
         self.separator = self.rng.choice(" \n")
         tasks = self.stage.tasks
         task = self.rng.choices(list(tasks), list(tasks.values()))[0]
-        is_open = self.stage.open > 0 and self.rng.random() < self.stage.open
-        words = self.source.words.cast(task, self.rng) if is_open else None
+        self.is_open = self.stage.open > 0 and self.rng.random() < self.stage.open
+        words = self.source.words.cast(task, self.rng) if self.is_open else None
         self.world = World(task, self.rng, self.stage.busy, words)
         self.sentence = self.rng.randrange(len(self.source.noise.starts))
         self.ids: list[int] = []
@@ -182,7 +184,7 @@ class Stream:
             question = min(self.rng.choices(asks[kind], k=1 if self.stage.memory else 2), key=_newest_support)
             age = at - max((self.fact_ends[i] for i in question.support), default=at)
             blank = self.rng.choice(" \n") if self.rng.random() < BLANK else ""
-            found.append(Asked(kind, question, age, place, blank))
+            found.append(Asked(kind, question, age, place, blank, self.is_open))
         return found
 
     def _choose(self, kinds: list[str]) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import math
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -26,6 +27,7 @@ from armt_lab.words import ASIDES, TASKS, UNKNOWN
 
 if TYPE_CHECKING:
     from armt_lab.asking import Graded
+    from armt_lab.streams import Asked
 
 SAVE_SECONDS = 120.0
 LOG_STEPS = 20
@@ -36,24 +38,24 @@ AGES = (0, 1, 4, 16, 64, 256, 1024)
 
 def by_age(graded: list[Graded], segment: int) -> dict[str, float | str]:
     """Share of right answers for each bucket of `AGES`; empty where nothing was asked."""
-    right = torch.cat([g.right for g in graded]).float()
-    ages = torch.cat([g.ages for g in graded]) / segment
-    table: dict[str, float | str] = {}
-    for low, high in pairwise([*AGES, float("inf")]):
-        chosen = right[(ages >= low) & (ages < high)]
-        table[f"age_{low}"] = round(chosen.mean().item(), 4) if len(chosen) else ""
-    return table
+    every = _each(graded)
+    return {
+        f"age_{low}": _share([right for asked, right in every if low <= asked.age / segment < high])
+        for low, high in pairwise([*AGES, math.inf])
+    }
 
 
 def by_kind(graded: list[Graded]) -> dict[str, float | str]:
-    """Share of right answers for each kind of question; empty where none was asked."""
-    right = torch.cat([g.right for g in graded]).tolist()
-    kinds = [kind for g in graded for kind in g.kinds]
-    table: dict[str, float | str] = {}
-    for kind in KINDS:
-        chosen = [r for r, k in zip(right, kinds, strict=True) if k == kind]
-        table[kind] = round(sum(chosen) / len(chosen), 4) if chosen else ""
-    return table
+    """Share of right answers for each kind of question, and for all in stories of open words."""
+    every = _each(graded)
+    kinds = {kind: _share([right for asked, right in every if asked.kind == kind]) for kind in KINDS}
+    is_open = [right for asked, right in every if asked.is_open and asked.kind != UNKNOWN]
+    return kinds | {"open": _share(is_open)}
+
+
+def _each(graded: list[Graded]) -> list[tuple[Asked, bool]]:
+    """What was asked, and whether it was answered exactly."""
+    return [each for g in graded for each in zip(g.asked, g.right.tolist(), strict=True)]
 
 
 def metrics(trainer: Trainer, graded: list[Graded]) -> dict[str, float | str]:
@@ -73,8 +75,8 @@ def metrics(trainer: Trainer, graded: list[Graded]) -> dict[str, float | str]:
     } | (by_kind(graded) | by_age(graded, trainer.stage.segment))
 
 
-def _share(opened: list[bool]) -> float | str:
-    return round(sum(opened) / len(opened), 4) if opened else ""
+def _share(of: list[bool]) -> float | str:
+    return round(sum(of) / len(of), 4) if of else ""
 
 
 def run(trainer: Trainer, seconds: float) -> bool:

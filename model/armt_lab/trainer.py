@@ -52,13 +52,14 @@ def initialise(model: ArmtModel, seed: int) -> None:
     """Draw weights by width: std d^-0.5, so that attention is not flat at small widths.
 
     The value projection starts at a quarter of that, for what it is given is longer than the stream; the
-    write gate starts half open. The convolution's taps multiply embeddings and do not depend on the width.
+    write gate starts half open. The convolution's taps are as long as half an embedding, whatever the width.
     """
     generator = torch.Generator().manual_seed(seed)
     std = model.config.d_model**-0.5
     for name, parameter in model.named_parameters():
         if parameter.dim() > 1:
-            scale = CONV_STD if name == "conv" else 0.25 * std if "W_mv" in name else std
+            taps = CONV_STD * (model.config.conv_rank or 1) ** -0.5
+            scale = taps if name == "conv" else 0.25 * std if "W_mv" in name else std
             parameter.data.normal_(0, scale, generator=generator)
         elif name.endswith("W_mb.bias"):
             parameter.data.fill_(0.0)

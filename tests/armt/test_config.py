@@ -20,7 +20,7 @@ def test_a_config_comes_back_from_its_plain_json(arch: str) -> None:
 
 def test_an_option_that_came_later_does_not_change_the_json_of_older_models() -> None:
     assert "gate" not in tiny.config().to_dict()
-    later = tiny.config(gate="hard", normalise_write=True, overlap=4, conv=2)
+    later = tiny.config(gate="hard", normalise_write=True, overlap=4, conv=2, conv_rank=3)
     assert ArmtConfig.from_dict(json.loads(json.dumps(later.to_dict()))) == later
 
 
@@ -46,6 +46,7 @@ def test_an_option_that_is_not_known_is_refused_by_name() -> None:
         ("gpt2", {"write_rule": "official", "gate": "hard"}, "options of the sequential write rule only"),
         ("llama", {"overlap": -1}, "overlap must be a whole number, not -1"),
         ("llama", {"conv": 1.5}, "conv must be a whole number, not 1.5"),
+        ("llama", {"conv_rank": 4}, "conv_rank is of the convolution: set conv"),
         ("llama", {"overlap": 9}, "an overlap of 9 ids is more than a segment of 8"),
         ("gpt2", {"write_rule": "official", "overlap": 2}, "an overlap needs rotary positions"),
         ("llama", {"wrap_layers": (True,)}, "wrap_layers has 1 entries but there are 2 layers"),

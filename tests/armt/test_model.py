@@ -35,10 +35,12 @@ VARIANTS = [
     {"gate": "hard", "normalise_write": True, "overlap": 2, "wrap_layers": (True, False)},
     {"conv": 3, "overlap": 2},
     {"arch": "gpt2", "conv": 20},
+    {"conv": 4, "conv_rank": 3, "overlap": 2},
 ]
 FEW = [
     {},
     {"gate": "hard", "normalise_write": True, "overlap": 3, "conv": 2},
+    {"conv": 3, "conv_rank": 2},
     {"write_rule": "official"},
     {"arch": "gpt2", "write_rule": "official"},
     {"arch": "neox"},
