@@ -19,13 +19,8 @@ WriteRule = Literal["official", "paper", "sequential"]
 Gate = Literal["sigmoid", "hard"]
 """sigmoid: never quite nothing; hard: ours, a sigmoid that reaches 0 and 1 (see `memory.hard`)."""
 
-_YOUNGER = (
-    "gate",
-    "normalise_write",
-    "overlap",
-    "conv",
-    "conv_rank",
-)  # options that came after models had been saved
+# Options that came after models had been saved.
+_YOUNGER = ("gate", "normalise_write", "overlap", "conv", "conv_rank")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

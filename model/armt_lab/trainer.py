@@ -56,9 +56,9 @@ def initialise(model: ArmtModel, seed: int) -> None:
     """
     generator = torch.Generator().manual_seed(seed)
     std = model.config.d_model**-0.5
+    taps = CONV_STD * (model.config.conv_rank or 1) ** -0.5
     for name, parameter in model.named_parameters():
         if parameter.dim() > 1:
-            taps = CONV_STD * (model.config.conv_rank or 1) ** -0.5
             scale = taps if name == "conv" else 0.25 * std if "W_mv" in name else std
             parameter.data.normal_(0, scale, generator=generator)
         elif name.endswith("W_mb.bias"):
