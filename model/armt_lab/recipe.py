@@ -74,7 +74,8 @@ class Stage:
         segment: token ids in a segment.
         segments: segments absorbed in one optimizer step, with gradients through all of them.
         rows: streams in the batch.
-        density: lowest and highest share of facts among sentences; drawn log-uniformly for each story.
+        density: lowest and highest share of facts among sentences; drawn log-uniformly for each story. What
+            is drawn above 1 tells nothing but facts.
         tasks: which stories are told, and how often each against the others.
         noise_weight: of the penalty on gates that are open where there is no fact.
         rehearse: share of background sentences that are easily taken for facts: they have words of the
