@@ -88,6 +88,7 @@ class Stage:
         busy: how often something is done with a thing rather than what comes; see `World`.
         view: ids at most of a text that is asked about before any of it is absorbed; 0 means a segment.
         questions: asked of each row after each segment.
+        drawn: questions drawn for each that is asked: the one with the oldest facts is.
         lookahead: how often they come within the next segment instead, as happens in service.
         until: running accuracy that ends the stage early.
         min_steps: steps it takes at least.
@@ -109,6 +110,7 @@ class Stage:
     asks: Mapping[str, float] = dataclasses.field(default_factory=dict)
     asides: float = 0.3
     questions: int = 4
+    drawn: int = 1
     open: float = 0.0
     busy: float = 0.0
     view: int = 0

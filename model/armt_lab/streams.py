@@ -180,8 +180,8 @@ class Stream:
             if not asks:
                 continue
             kind = self._choose(list(asks))
-            # In view, of two the one with the older facts: what was told last is answered without binding it.
-            question = min(self.rng.choices(asks[kind], k=1 if self.stage.memory else 2), key=_newest_support)
+            # The one with the oldest facts: what was told last is answered in view without binding it.
+            question = min(self.rng.choices(asks[kind], k=self.stage.drawn), key=_newest_support)
             age = at - max((self.fact_ends[i] for i in question.support), default=at)
             blank = self.rng.choice(" \n") if self.rng.random() < BLANK else ""
             found.append(Asked(kind, question, age, place, blank, self.is_open))

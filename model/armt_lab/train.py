@@ -141,7 +141,7 @@ class Options:
         name: of the run, instead of the recipe's.
         seed: of weights and stories, instead of the recipe's.
         device: "auto", or a torch device.
-        threads: of the CPU; torch's own choice without.
+        threads: of the CPU, each taking a part of the rows; as many as torch would take without.
         minutes: stop after so long.
         export: folder to write the model to, as the library loads it.
     """
@@ -158,13 +158,16 @@ class Options:
 
 def train_by(path: Path, options: Options) -> None:
     """Train by the recipe at `path`, from where the run is, and tell how it ended."""
-    if options.threads:
-        torch.set_num_threads(options.threads)
+    device = hardware.device(options.device)
+    threads = 1
+    if device.type == "cpu":
+        threads = options.threads or torch.get_num_threads()
+        torch.set_num_threads(1)
     chosen = recipe.load(path)
     chosen = dataclasses.replace(
         chosen, name=options.name or chosen.name, seed=chosen.seed if options.seed is None else options.seed
     )
-    trainer = Trainer(chosen, options.runs / chosen.name, options.books, hardware.device(options.device))
+    trainer = Trainer(chosen, options.runs / chosen.name, options.books, device, threads)
     print("going on" if trainer.resume() else "starting", chosen.name, f"at step {trainer.step}")
     print("finished" if run(trainer, options.minutes * 60) else "stopped: run again to go on")
     plots.training(trainer.folder / "metrics.csv", trainer.folder / "training.png")

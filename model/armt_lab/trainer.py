@@ -5,20 +5,21 @@ from __future__ import annotations
 import dataclasses
 import random
 from collections import deque
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import torch
 from tokenizers import Tokenizer
-from torch.nn import functional as F
 
 from armt import hardware
-from armt.memory import SHUT
 from armt.model import ArmtModel
 from armt.state import MemoryState
 from armt_lab import corpus
-from armt_lab.asking import KEPT, Asker, Graded
+from armt_lab.asking import KEPT, Asker
 from armt_lab.muon import Muon
+from armt_lab.reading import Gates, Reading
 from armt_lab.recipe import RecipeError
 from armt_lab.streams import Noise, Source, Stream
 from armt_lab.words import Words
@@ -26,26 +27,14 @@ from armt_lab.words import Words
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from armt_lab.asking import Graded
     from armt_lab.recipe import Recipe, Stage
 
 WARMUP = 100
-YOUNG, YOUNG_DENSITY = 8, (0.3, 1.0)
 CONV_STD = 0.5
 FEWEST_WORDS = 50
 DISGUISED = 40_000
 """Sentences made up to be taken for facts."""
-
-ACROSS, ACROSS_SEGMENT, ACROSS_IDS = 0.2, 64, 8
-"""Share of steps in which the end of a segment cuts a question, from what segment size on, and how late."""
-
-
-@dataclasses.dataclass
-class Gates:
-    """What one step saw of the write gates: whether any opened, by what was in view; penalties on noise."""
-
-    noise: list[bool] = dataclasses.field(default_factory=list)
-    fact: list[bool] = dataclasses.field(default_factory=list)
-    penalties: list[torch.Tensor] = dataclasses.field(default_factory=list)
 
 
 def initialise(model: ArmtModel, seed: int) -> None:
@@ -66,10 +55,17 @@ def initialise(model: ArmtModel, seed: int) -> None:
 
 
 class Trainer:
-    """A run: model, optimizer, streams and their memories, and where in the recipe it is."""
+    """A run: model, optimizer, streams and their memories, and where in the recipe it is.
 
-    def __init__(self, recipe: Recipe, folder: Path, books: Path | None, device: torch.device) -> None:
-        self.recipe, self.folder, self.device = recipe, folder, device
+    With several threads each takes a part of the rows and the gradients are averaged: in a model so small
+    there is less to gain from more threads within one operation.
+    """
+
+    def __init__(
+        self, recipe: Recipe, folder: Path, books: Path | None, device: torch.device, threads: int = 1
+    ) -> None:
+        self.recipe, self.folder, self.device, self.threads = recipe, folder, device, threads
+        self._pool = ThreadPoolExecutor(threads)
         self.dtype = hardware.dtype("auto", device)
         folder.mkdir(parents=True, exist_ok=True)
         sentences = corpus.spaced_sentences(books)
@@ -146,18 +142,22 @@ class Trainer:
         for optimizer, scale in zip(self.optimizers, (1.0, self.stage.muon), strict=True):
             for group in optimizer.param_groups:
                 group["lr"] = scale * rate
-        self.gates = Gates()
-        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
-            graded = self._read_and_ask() if self.stage.memory else [self._ask_in_view()]
-        loss = torch.stack([g.loss for g in graded]).mean()
-        if self.gates.noise:
-            loss = loss + self.stage.noise_weight * torch.cat(self.gates.penalties).mean()
-        self.model.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call] # torch leaves it so
-        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        shares = self._shares()
+        learnt = list(self._pool.map(self._learn, shares))
+        parameters = list(self.model.parameters())
+        for parameter, *of_shares in zip(parameters, *(gradients for _, gradients in learnt), strict=True):
+            found = [gradient for gradient in of_shares if gradient is not None]
+            parameter.grad = torch.stack(found).sum(dim=0) / len(shares) if found else None
+        norm = torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         if torch.isfinite(norm):
             for optimizer in self.optimizers:
                 optimizer.step()
+        self.state = MemoryState.cat([share.state for share in shares])
+        self.gates = Gates()
+        for share in shares:
+            self.gates.add(share.gates)
+        self.source.missed.extend(self.gates.missed)
+        graded = [each for of_share, _ in learnt for each in of_share]
         right = torch.cat([g.right for g in graded])
         self.recent.append(right.float().mean().item())
         self.step += 1
@@ -165,102 +165,31 @@ class Trainer:
         self.tokens += self.stage.rows * self.stage.segments * self.stage.segment
         return graded
 
-    def _ask_in_view(self) -> Graded:
-        size = self.stage.segment
-        for stream in self.streams:
-            stream.start_story()
-        ids = torch.tensor([s.peek(size) for s in self.streams], device=self.device)
-        return self._ask(self.streams, ids, self.model.empty_state(len(self.streams)), first=0, lookahead=1)
-
-    def _read_and_ask(self) -> list[Graded]:
-        stage, size = self.stage, self.stage.segment
-        rng = random.Random(f"{self.recipe.seed}/looks/{self.step}")
-        state = self._restart_some()
-        ids = torch.tensor([s.peek((stage.segments + 1) * size) for s in self.streams], device=self.device)
-        graded = []
-        for k in range(1, stage.segments + 1):
-            state, gates = self.model.absorb_with_gates(ids[:, (k - 1) * size : k * size], state)
-            self._judge(gates, (k - 1) * size)
-            following = ids[:, k * size : (k + 1) * size]
-            graded.append(
-                self._ask(self.streams, following, state, first=k * size, lookahead=stage.lookahead)
+    def _shares(self) -> list[Reading]:
+        """The rows in as many parts as there are threads, each as large as any other or one row larger."""
+        parts = min(self.threads, len(self.streams))
+        ends = [i * len(self.streams) // parts for i in range(parts + 1)]
+        return [
+            Reading(
+                self.model,
+                self.asker,
+                self.source,
+                self.stage,
+                self.streams[start:end],
+                self.state.rows(slice(start, end)),
+                f"{self.recipe.seed}/{self.step}/{start}",
             )
-        if size >= ACROSS_SEGMENT and rng.random() < ACROSS:
-            graded.append(self._ask_across(ids[:, stage.segments * size :], state))
-        graded.append(self._ask_young())
-        self.state = state.detach()
-        for stream in self.streams:
-            stream.advance(stage.segments * size, keep=self.model.config.overlap)
-        return [g for g in graded if len(g.right)]
-
-    def _judge(self, gates: torch.Tensor, start: int) -> None:
-        """Note which rows opened a gate, [layers, rows, memory tokens], and what was in view there.
-
-        Where it was background alone, every gate should be far from opening, and sentences on which one
-        opened are shown again.
-        """
-        size, overlap = self.stage.segment, self.model.config.overlap
-        widest = gates.float().amax(dim=(0, 2)) - SHUT
-        views = [stream.in_view(start - overlap, start + size) for stream in self.streams]
-        are_noise = [all(told.sentence >= 0 for told in view) for view in views]
-        for view, is_noise, opened in zip(views, are_noise, (widest > 0).tolist(), strict=True):
-            (self.gates.noise if is_noise else self.gates.fact).append(opened)
-            if is_noise and opened:
-                self.source.missed.extend(told.sentence for told in view)
-        self.gates.penalties.append(F.softplus(widest[torch.tensor(are_noise, device=self.device)]))
-
-    def _ask_young(self) -> Graded:
-        """Ask sessions that have read less than a segment, which the carried rows hardly ever are."""
-        rng = random.Random(f"{self.recipe.seed}/young/{self.step}")
-        stage = dataclasses.replace(self.stage, density=YOUNG_DENSITY)
-        streams = [Stream(self.source, stage, rng) for _ in range(YOUNG)]
-        size = self.stage.view or self.stage.segment
-        ids = torch.tensor([s.peek(size) for s in streams], device=self.device)
-        return self._ask(streams, ids, self.model.empty_state(len(streams)), first=0, lookahead=1)
-
-    def _ask_across(self, ids: torch.Tensor, state: MemoryState) -> Graded:
-        """Ask where the segment ends within the question: as in `armt.decode`, its beginning is absorbed."""
-        size = self.stage.segment
-        begun = random.Random(f"{self.recipe.seed}/across/{self.step}").randint(1, ACROSS_IDS)
-        place = self.stage.segments * size + size - begun
-        rows = [self.asker.longer(stream.questions([place]), begun) for stream in self.streams]
-        text = ids[:, : size - begun]
-        state = self.model.absorb(torch.cat((text, self.asker.begun(rows, begun)), dim=1), state)
-        return self.asker.grade(
-            self.model, text[:, :0], state, self.asker.asks(rows, first=place, skip=begun)
-        )
-
-    def _restart_some(self) -> MemoryState:
-        state, empty = self.state, self.model.empty_state()
-        keep = torch.ones(len(self.streams), dtype=torch.bool, device=self.device)
-        for i, stream in enumerate(self.streams):
-            if stream.rng.random() < self.stage.segments / self.stage.story:
-                stream.start_story()
-                keep[i] = False
-        return MemoryState(
-            state.W * keep[None, :, None, None],
-            state.z * keep[None, :, None],
-            state.segments * keep,
-            torch.where(keep[:, None], state.recent, empty.recent),
-        )
-
-    def _ask(
-        self, streams: list[Stream], text: torch.Tensor, state: MemoryState, first: int, lookahead: float
-    ) -> Graded:
-        """Ask at place `first`; or, in a share of `lookahead` of cases, within `text`, which begins there."""
-        if streams[0].rng.random() >= lookahead:
-            text = text[:, :0]
-        size = text.shape[1]
-        rows = [
-            stream.questions(
-                [
-                    stream.pause(first + 1, first + size) if size else first
-                    for _ in range(self.stage.questions)
-                ]
-            )
-            for stream in streams
+            for start, end in pairwise(ends)
         ]
-        return self.asker.grade(self.model, text, state, self.asker.asks(rows, first))
+
+    def _learn(self, share: Reading) -> tuple[list[Graded], tuple[torch.Tensor | None, ...]]:
+        """What a share was asked, and the gradients of its loss."""
+        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
+            graded = share.read()
+        loss = torch.stack([g.loss for g in graded]).mean()
+        if share.gates.noise:
+            loss = loss + self.stage.noise_weight * torch.cat(share.gates.penalties).mean()
+        return graded, torch.autograd.grad(loss, list(self.model.parameters()), allow_unused=True)
 
     @property
     def over(self) -> bool:

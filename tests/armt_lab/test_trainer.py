@@ -21,13 +21,16 @@ def weights(trainer: Trainer) -> torch.Tensor:
     return torch.cat([p.detach().flatten() for p in trainer.model.parameters()])
 
 
-def test_an_interrupted_run_goes_on_at_the_very_step_and_ends_with_the_same_weights(runs: Path) -> None:
-    whole = trainer_in(runs, "whole")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_interrupted_run_goes_on_at_the_very_step_and_ends_with_the_same_weights(
+    runs: Path, threads: int
+) -> None:
+    whole = trainer_in(runs, f"whole-{threads}", threads)
     for _ in range(6):
         whole.train_step()
         whole.advance()
     for _ in range(2):
-        part = trainer_in(runs, "part")
+        part = trainer_in(runs, f"part-{threads}", threads)
         part.resume()
         for _ in range(3):
             part.train_step()
@@ -36,6 +39,30 @@ def test_an_interrupted_run_goes_on_at_the_very_step_and_ends_with_the_same_weig
     assert part.step == whole.step == 6
     assert torch.equal(weights(part), weights(whole))
     assert torch.equal(part.state.W, whole.state.W)
+
+
+def test_threads_share_the_rows_and_the_gradient_is_the_mean_of_theirs(runs: Path) -> None:
+    shared, alone = trainer_in(runs, "shared", threads=2), trainer_in(runs, "alone")
+    for trainer in (shared, alone):
+        trainer.enter(1)
+        trainer.model.load_state_dict(shared.model.state_dict())
+    rows = [slice(0, 1), slice(1, 3)]
+    assert [len(share.streams) for share in shared._shares()] == [1, 2]
+    parts = []
+    for part in rows:
+        reading = alone._shares()[0]
+        reading.streams, reading.state = alone.streams[part], alone.state.rows(part)
+        reading.seed = f"{TINY.seed}/0/{part.start}"
+        parts.append(alone._learn(reading)[1])
+    shared.train_step()
+    wanted = [(a + b) / 2 for a, b in zip(*parts, strict=True) if a is not None and b is not None]
+    found = [p.grad for p in shared.model.parameters() if p.grad is not None]
+    norm = torch.linalg.vector_norm(torch.cat([g.flatten() for g in wanted]))
+    scale = min(1.0, 1.0 / norm.item())  # gradients are clipped to length 1
+    for mine, theirs in zip(found, wanted, strict=True):
+        assert torch.allclose(mine, theirs * scale, rtol=1e-4, atol=1e-7)
+    assert shared.state.batch == 3
+    assert [s.base for s in shared.streams] == [128] * 3
 
 
 def test_a_run_ends_with_metrics_and_a_model_that_the_library_loads(runs: Path, tmp_path: Path) -> None:
@@ -96,6 +123,17 @@ def test_stories_of_open_words_are_told_of_words_that_the_books_have_and_no_publ
     are_open = [any(name in text for name in HELD_OUT.people) for text in told]
     assert 15 < sum(are_open) < 45
     assert are_open == [not any(name in text for name in EVERYONE) for text in told]
+
+
+def test_of_several_questions_drawn_the_one_with_the_oldest_facts_is_asked(runs: Path) -> None:
+    trainer = trainer_in(runs, "drawn")
+    stream = Stream(trainer.source, dataclasses.replace(TINY.stages[0], drawn=60), random.Random(5))
+    stream.peek(400)
+    last = stream.known[-1][0]  # where all that the story told is known
+    oldest = min(max(question.support) for question in stream.world.asks()["qa1"])
+    asked = [asked for asked in stream.questions([last] * 20) if asked.kind == "qa1"]
+    assert asked
+    assert all(max(each.question.support) == oldest for each in asked)
 
 
 def test_open_words_are_the_commonest_of_the_books_without_the_published_and_those_held_out() -> None:

@@ -42,7 +42,12 @@ def train(
     name: Annotated[str | None, typer.Option(help="Of the run. [default: the recipe's]")] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights and stories. [default: the recipe's]")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    threads: Annotated[int | None, typer.Option(help="Of the CPU. [default: torch's own choice]")] = None,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            help="Of the CPU; each takes a part of the rows. [default: as many as torch would take]"
+        ),
+    ] = None,
     minutes: Annotated[float, typer.Option(help="Stop after so long; run again to go on.")] = 600.0,
     export: Annotated[
         Path | None,
