@@ -53,7 +53,8 @@ class Scene(Protocol):
 class _Person:
     place: str
     told: int | None = None  # the fact that said where he is
-    before: tuple[str, int] | None = None  # where he was before that, and the fact that said so
+    before: dict[str, tuple[str, int, int]] = dataclasses.field(default_factory=dict)
+    """For each place he came to, at his last coming: where he was before, and the facts that say both."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -96,10 +97,9 @@ class _People:
     def asides(self) -> list[tuple[str, Question]]:
         asides = []
         for name, one in self._people.items():
-            if one.before is not None and one.told is not None:
-                place, fact = one.before
-                text = f"Where was {name} before the {one.place}?"
-                asides.append(("before", Question(text, place, (fact, one.told))))
+            for place, (before, *facts) in one.before.items():
+                text = f"Where was {name} before the {place}?"
+                asides.append(("before", Question(text, before, tuple(facts))))
         return asides
 
     def strangers(self, now: int) -> list[str]:
@@ -110,8 +110,10 @@ class _People:
     def _walk(self, name: str, now: int) -> str:
         person = self._people[name]
         self._named.add(name)
-        person.before = None if person.told is None else (person.place, person.told)
-        person.place = self._rng.choice([place for place in self._words.places if place != person.place])
+        place = self._rng.choice([place for place in self._words.places if place != person.place])
+        if person.told is not None:
+            person.before[place] = (person.place, person.told, now)
+        person.place = place
         person.told = now
         self._moved(name, person)
         return f"{name} {self._rng.choice(MOVES)} the {person.place}."
@@ -286,7 +288,7 @@ class _Rows:
         ]
 
     def asides(self) -> list[tuple[str, Question]]:
-        return []
+        return [("beside", question) for question in self.questions()]
 
     def strangers(self, _now: int) -> list[str]:
         return []

@@ -43,8 +43,11 @@ DROPS = ("left", "discarded", "dropped", "put down")
 GIVES = ("gave", "handed", "passed")
 OPPOSITE: Mapping[str, str] = {"north": "south", "south": "north", "east": "west", "west": "east"}
 TASKS = tuple(PEOPLE)
-ASIDES = ("before", "holder")
-"""Kinds of questions that are steps towards those of a task: where somebody was before, who has a thing."""
+ASIDES = ("before", "holder", "beside")
+"""Kinds of questions that are steps towards those of a task.
+
+Where somebody was before he came to a place; who has a thing; what is beside a room, of any row.
+"""
 
 UNKNOWN = "unknown"
 """The answer to a question after somebody or something never named."""

@@ -7,6 +7,7 @@ keeps no state. Answers are question -> (answer, supporting facts).
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -91,8 +92,7 @@ def _where_was_person(events: Sequence[tuple[str, ...]]) -> Answers:
     answers: Answers = {}
     for who in {event[1] for event in events}:
         moves = [i for i, event in enumerate(events) if event[:2] == ("move", who)]
-        if len(moves) > 1:
-            before, here = moves[-2:]
+        for before, here in pairwise(moves):  # of several times in a place the last one is meant
             answers[f"Where was {who} before the {events[here][2]}?"] = (events[before][2], (before, here))
     return answers
 
@@ -146,6 +146,7 @@ _TASKS: dict[str, Callable[[Sequence[tuple[str, ...]]], Answers]] = {
     "qa5": _who_gave,
     "before": _where_was_person,
     "holder": _who_has_thing,
+    "beside": _how_rooms_lie,
 }
 
 
