@@ -121,9 +121,9 @@ class Backbone(nn.Module):
         """
         block: Any = self.blocks[index]
         attention = getattr(block, "self_attn", None)
-        if attention is None or rotary is None:
-            return self.run(index, x, rotary)[:, -last:]
         n = x.shape[1] - last
+        if attention is None or rotary is None or n == 0:
+            return self.run(index, x, rotary)[:, -last:]
         hidden = block.input_layernorm(x[:, :n])
         shape = (*hidden.shape[:-1], -1, attention.head_dim)
         keys, values = attention.k_proj(hidden).view(shape), attention.v_proj(hidden).view(shape)

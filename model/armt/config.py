@@ -30,7 +30,8 @@ class ArmtConfig:
     Attributes:
         backbone: the transformers config of the base model as a dict, `model_type` included.
         segment_size: token ids in a segment, the unit of recurrence.
-        num_mem_tokens: learned embeddings put after each segment; what the write reads.
+        num_mem_tokens: learned embeddings put after each segment; what the write reads. With 0 the segment's
+            own tokens write, one after the other (the sequential rule only).
         d_mem: width of the keys before phi; phi has `d_key = 6 * d_mem` entries.
         write_rule: see `WriteRule`.
         use_denom: keep z and divide by it. The sequential rule has no z.
@@ -65,10 +66,8 @@ class ArmtConfig:
     conv_rank: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("segment_size", "num_mem_tokens", "d_mem"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise ConfigError(f"{name} must be a positive whole number, not {value!r}")
+        for name in ("segment_size", "d_mem"):
+            self._check_whole(name, least=1)
         if self.write_rule not in get_args(WriteRule):
             raise ConfigError(
                 f"write_rule {self.write_rule!r} is not one of {', '.join(get_args(WriteRule))}"
@@ -81,6 +80,7 @@ class ArmtConfig:
             raise ConfigError(f"gate {self.gate!r} is not one of {', '.join(get_args(Gate))}")
         if self.write_rule != "sequential" and (self.gate != "sigmoid" or self.normalise_write):
             raise ConfigError("gate and normalise_write are options of the sequential write rule only")
+        self._check_whole("num_mem_tokens", least=0 if self.write_rule == "sequential" else 1)
         if "model_type" not in self.backbone:
             raise ConfigError("the backbone's config has no model_type")
         if self.wrap_layers is not None and len(self.wrap_layers) != self.num_layers:
@@ -92,12 +92,15 @@ class ArmtConfig:
         self._check_overlap_and_conv()
         self._check_positions()
 
+    def _check_whole(self, name: str, least: int) -> None:
+        value = getattr(self, name)
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise ConfigError(f"{name} must be a whole number of at least {least}, not {value!r}")
+
     def _check_overlap_and_conv(self) -> None:
         size = self.segment_size
         for name in ("overlap", "conv", "conv_rank"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-                raise ConfigError(f"{name} must be a whole number, not {value!r}")
+            self._check_whole(name, least=0)
         if self.conv_rank and not self.conv:
             raise ConfigError("conv_rank is of the convolution: set conv, its taps")
         if self.overlap > size:

@@ -97,13 +97,14 @@ class AssociativeMemory(nn.Module):
         """The memory after a segment.
 
         Args:
-            m: the layer's output at the memory tokens, [batch, num_mem_tokens, d_model].
+            m: the layer's output at the tokens that write, [batch, writers, d_model]: the memory tokens or,
+                where a model has none, the segment's own.
             W: [batch, d_key, d_model].
             z: [batch, d_key].
             first: [batch] bool, whether this is the row's first segment (then g is 1).
 
         Returns:
-            The new W and z, and the gate's logits [batch, num_mem_tokens]; the old ones are left as they
+            The new W and z, and the gate's logits [batch, writers]; the old ones are left as they
             were. Where every gate is exactly 0, so is what is added.
         """
         with torch.autocast(m.device.type, enabled=False):
@@ -128,7 +129,7 @@ class AssociativeMemory(nn.Module):
 
     @staticmethod
     def _in_turn(k: Tensor, error: Tensor, b: Tensor) -> Tensor:
-        """The delta rule applied memory token by memory token, in closed form.
+        """The delta rule applied token by token, in closed form.
 
         Token i must see what tokens before it wrote: u_i = b_i (error_i - sum_{j<i} (k_i . k_j) u_j), that is
         U = (I + tril(diag(b) K K^T, -1))^-1 diag(b) (V - K W). For unit keys each step is a contraction, so W
@@ -138,7 +139,7 @@ class AssociativeMemory(nn.Module):
         return torch.linalg.solve_triangular(overlap, b * error, upper=False, unitriangular=True)
 
     def _novelty(self, k: Tensor, z: Tensor, first: Tensor) -> Tensor:
-        """The share g of a key that z does not hold yet, [batch, num_mem_tokens, 1]; without gradient."""
+        """The share g of a key that z does not hold yet, [batch, writers, 1]; without gradient."""
         if not self.correction:
             return k.new_ones(())
         length = k.square().sum(dim=-1, keepdim=True) + (EPS if self.rule == "paper" else 0.0)

@@ -113,7 +113,7 @@ class ArmtModel(nn.Module):
         return self.absorb_with_gates(ids, state)[0]
 
     def absorb_with_gates(self, ids: Tensor, state: MemoryState) -> tuple[MemoryState, Tensor]:
-        """Absorb, and the logits of the write gates, [layers with memory, batch, num_mem_tokens]."""
+        """Absorb, and the logits of the write gates, [layers with memory, batch, writers]."""
         assert ids.shape[1] == self.config.segment_size, "absorb takes full segments"
         _, state, gates = self._write(ids, state, heed_text=False)
         return state, gates
@@ -210,9 +210,12 @@ class ArmtModel(nn.Module):
     ) -> tuple[Tensor, MemoryState, Tensor]:
         """Run text and memory tokens, and write: the text's last output, the new memories, the gates' logits.
 
+        Without memory tokens the text's own write, but for those shown again.
+
         Without `heed_text` nothing is computed that no memory depends on, and the first result is of no use.
         """
-        batch, M, overlap = len(ids), self.config.num_mem_tokens, self.config.overlap
+        batch, overlap = len(ids), self.config.overlap
+        writers = self.config.num_mem_tokens or ids.shape[1]
         ids = torch.cat((state.recent, ids), dim=1)
         n = ids.shape[1]
         text = self._embed(ids)
@@ -229,10 +232,10 @@ class ArmtModel(nn.Module):
             memory, W, z = slots[layer]
             x = x + memory.read(x, W, z)
             if layer == top and not heed_text:
-                x = self.backbone.run_last(layer, x, rotary, M)
+                x = self.backbone.run_last(layer, x, rotary, writers)
             else:
                 x = self.backbone.run(layer, x, rotary)
-            written.append(memory.write(x[:, -M:], W, z, first))
+            written.append(memory.write(x[:, -writers:], W, z, first))
         Ws, zs, gates = zip(*written, strict=True)
         state = MemoryState(torch.stack(Ws), torch.stack(zs), state.segments + 1, ids[:, n - overlap :])
         return x[:, overlap:n], state, torch.stack(gates)

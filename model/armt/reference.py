@@ -58,7 +58,7 @@ def read(config: ArmtConfig, layer: AssociativeMemory, memory: LayerMemory | Non
 
 
 def write(config: ArmtConfig, layer: AssociativeMemory, memory: LayerMemory | None, m: Tensor) -> LayerMemory:
-    """The memory after a segment, from the layer's output at its memory tokens, m [num_mem_tokens, d_model].
+    """The memory after a segment, from the layer's output at the tokens that write, m [writers, d_model].
 
     The official rules compare every token with the memory before the segment; the sequential rule compares it
     with the memory that the token before it left.
@@ -125,6 +125,7 @@ def segment(
         "dict[int, AssociativeMemory]", dict(zip(config.memory_layers, model.memories, strict=True))
     )
     written: Memories = {}
+    writers = len(ids) if config.num_mem_tokens else len(recent)  # the first; all behind it write too
     for index, block in enumerate(backbone.blocks):
         layer = layers.get(index)
         if layer is None:
@@ -132,7 +133,7 @@ def segment(
             continue
         x = read(config, layer, memories.get(index), x[0])
         x = block(x.unsqueeze(0), attention_mask=mask, **arguments)
-        written[index] = write(config, layer, memories.get(index), x[0, len(ids) :])
+        written[index] = write(config, layer, memories.get(index), x[0, writers:])
     return backbone.head(x[0, len(recent) : len(ids)]), written
 
 

@@ -41,7 +41,7 @@ def initialise(model: ArmtModel, seed: int) -> None:
     """Draw weights by width: std d^-0.5, so that attention is not flat at small widths.
 
     The value projection starts at a quarter of that, for what it is given is longer than the stream; the
-    write gate starts half open. The convolution's taps are as long as half an embedding, whatever the width.
+    write gate starts half open, or a fifth where every token of the text writes. The convolution's taps are as long as half an embedding, whatever the width.
     """
     generator = torch.Generator().manual_seed(seed)
     std = model.config.d_model**-0.5
@@ -51,7 +51,7 @@ def initialise(model: ArmtModel, seed: int) -> None:
             scale = taps if name == "conv" else 0.25 * std if "W_mv" in name else std
             parameter.data.normal_(0, scale, generator=generator)
         elif name.endswith("W_mb.bias"):
-            parameter.data.fill_(0.0)
+            parameter.data.fill_(0.0 if model.config.num_mem_tokens else -1.0)
 
 
 class Trainer:
