@@ -41,7 +41,8 @@ def initialise(model: ArmtModel, seed: int) -> None:
     """Draw weights by width: std d^-0.5, so that attention is not flat at small widths.
 
     The value projection starts at a quarter of that, for what it is given is longer than the stream; the
-    write gate starts half open, or a fifth where every token of the text writes. The convolution's taps are as long as half an embedding, whatever the width.
+    write gate starts half open, or a fifth where every token of the text writes. The convolution's taps are
+    as long as half an embedding, whatever the width.
     """
     generator = torch.Generator().manual_seed(seed)
     std = model.config.d_model**-0.5

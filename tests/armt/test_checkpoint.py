@@ -24,9 +24,11 @@ def folder(tmp_path: Path) -> Path:
     return tiny.save(tmp_path / "ours")
 
 
-@pytest.mark.parametrize("arch", tiny.BACKBONES)
-def test_a_saved_checkpoint_comes_back_whole(arch: str, tmp_path: Path) -> None:
-    made = tiny.checkpoint(arch)
+@pytest.mark.parametrize(
+    "options", [*({"arch": arch} for arch in tiny.BACKBONES), {"num_mem_tokens": 0}], ids=str
+)
+def test_a_saved_checkpoint_comes_back_whole(options: dict[str, Any], tmp_path: Path) -> None:
+    made = tiny.checkpoint(**options)
     checkpoint.save(made, tmp_path / "folder")
 
     loaded = load(tmp_path / "folder")
