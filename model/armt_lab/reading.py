@@ -71,8 +71,9 @@ class Reading:
     gates: Gates = dataclasses.field(default_factory=Gates)
 
     def read(self) -> list[Graded]:
-        """Read on and ask, as the stage says; returns what was asked."""
-        return self._read_and_ask() if self.stage.memory else [self._ask_in_view()]
+        """Read on and ask, as the stage says; returns what was asked, which of few rows may be nothing."""
+        graded = self._read_and_ask() if self.stage.memory else [self._ask_in_view()]
+        return [g for g in graded if len(g.right)]
 
     @property
     def _device(self) -> torch.device:
@@ -104,10 +105,10 @@ class Reading:
         self.state = state.detach()
         for stream in self.streams:
             stream.advance(stage.segments * size, keep=self.model.config.overlap)
-        return [g for g in graded if len(g.right)]
+        return graded
 
     def _judge(self, gates: torch.Tensor, start: int) -> None:
-        """Note which rows opened a gate, [layers, rows, memory tokens], and what was in view there.
+        """Note which rows opened a gate, [layers, rows, writers], and what was in view there.
 
         Where it was background alone, every gate should be far from opening, and sentences on which one
         opened are to be shown again.

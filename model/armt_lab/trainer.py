@@ -159,8 +159,8 @@ class Trainer:
             self.gates.add(share.gates)
         self.source.missed.extend(self.gates.missed)
         graded = [each for of_share, _ in learnt for each in of_share]
-        right = torch.cat([g.right for g in graded])
-        self.recent.append(right.float().mean().item())
+        if graded:
+            self.recent.append(torch.cat([g.right for g in graded]).float().mean().item())
         self.step += 1
         self.stage_step += 1
         self.tokens += self.stage.rows * self.stage.segments * self.stage.segment
@@ -187,10 +187,13 @@ class Trainer:
         """What a share was asked, and the gradients of its loss."""
         with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
             graded = share.read()
+        parameters = list(self.model.parameters())
+        if not graded:
+            return graded, (None,) * len(parameters)
         loss = torch.stack([g.loss for g in graded]).mean()
         if share.gates.noise:
             loss = loss + self.stage.noise_weight * torch.cat(share.gates.penalties).mean()
-        return graded, torch.autograd.grad(loss, list(self.model.parameters()), allow_unused=True)
+        return graded, torch.autograd.grad(loss, parameters, allow_unused=True)
 
     @property
     def over(self) -> bool:

@@ -65,6 +65,17 @@ def test_threads_share_the_rows_and_the_gradient_is_the_mean_of_theirs(runs: Pat
     assert [s.base for s in shared.streams] == [128] * 3
 
 
+def test_a_step_in_which_nothing_can_be_asked_is_a_step(runs: Path) -> None:
+    trainer = trainer_in(runs, "silent", threads=3)
+    silent = dataclasses.replace(TINY.stages[0], density=(1e-9, 1e-9))
+    trainer.recipe = dataclasses.replace(TINY, stages=(silent,))
+    trainer.enter(0)
+    before = weights(trainer)
+    assert trainer.train_step() == []
+    assert trainer.step == 1
+    assert torch.equal(weights(trainer), before)
+
+
 def test_a_run_ends_with_metrics_and_a_model_that_the_library_loads(runs: Path, tmp_path: Path) -> None:
     trainer = trainer_in(runs, "ended")
     assert run(trainer, seconds=600)
