@@ -19,8 +19,11 @@ WriteRule = Literal["official", "paper", "sequential"]
 Gate = Literal["sigmoid", "hard"]
 """sigmoid: never quite nothing; hard: ours, a sigmoid that reaches 0 and 1 (see `memory.hard`)."""
 
+Features = Literal["dpfp", "product"]
+"""How phi makes a key of d_mem numbers: see `memory.dpfp` and, ours, `memory.product`."""
+
 # Options that came after models had been saved.
-_YOUNGER = ("gate", "normalise_write", "overlap", "conv", "conv_rank")
+_YOUNGER = ("features", "gate", "normalise_write", "overlap", "conv", "conv_rank")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,12 +35,13 @@ class ArmtConfig:
         segment_size: token ids in a segment, the unit of recurrence.
         num_mem_tokens: learned embeddings put after each segment; what the write reads. With 0 the segment's
             own tokens write, one after the other (the sequential rule only).
-        d_mem: width of the keys before phi; phi has `d_key = 6 * d_mem` entries.
+        d_mem: width of the keys before phi; phi has `d_key` entries.
         write_rule: see `WriteRule`.
         use_denom: keep z and divide by it. The sequential rule has no z.
         correction: scale what is added to z by how new the key is.
         wrap_layers: one flag per layer, whether it has a memory; None means all.
         wrap_pos: paper-era GPT-2: memory tokens have position rows of their own, the last of the table.
+        features: what phi is; see `Features`. With dpfp it has 6 * d_mem entries, with product (d_mem / 2)^2.
         gate: how the strength b of a write is made of its logit; see `Gate`.
         normalise_write: take keys, values and gates from m / rms(m) instead of m, so that what is written
             does not grow with the residual stream.
@@ -59,6 +63,7 @@ class ArmtConfig:
     correction: bool = False
     wrap_layers: tuple[bool, ...] | None = None
     wrap_pos: bool = False
+    features: Features = "dpfp"
     gate: Gate = "sigmoid"
     normalise_write: bool = False
     overlap: int = 0
@@ -68,18 +73,7 @@ class ArmtConfig:
     def __post_init__(self) -> None:
         for name in ("segment_size", "d_mem"):
             self._check_whole(name, least=1)
-        if self.write_rule not in get_args(WriteRule):
-            raise ConfigError(
-                f"write_rule {self.write_rule!r} is not one of {', '.join(get_args(WriteRule))}"
-            )
-        if self.write_rule == "sequential" and (self.use_denom or self.correction):
-            raise ConfigError(
-                "the sequential write rule has no denominator: set use_denom and correction to false"
-            )
-        if self.gate not in get_args(Gate):
-            raise ConfigError(f"gate {self.gate!r} is not one of {', '.join(get_args(Gate))}")
-        if self.write_rule != "sequential" and (self.gate != "sigmoid" or self.normalise_write):
-            raise ConfigError("gate and normalise_write are options of the sequential write rule only")
+        self._check_rule()
         self._check_whole("num_mem_tokens", least=0 if self.write_rule == "sequential" else 1)
         if "model_type" not in self.backbone:
             raise ConfigError("the backbone's config has no model_type")
@@ -91,6 +85,25 @@ class ArmtConfig:
             raise ConfigError("wrap_layers gives no layer a memory")
         self._check_overlap_and_conv()
         self._check_positions()
+
+    def _check_rule(self) -> None:
+        """Refuse unknown choices, and those that go with another write rule."""
+        for name, choices in (("write_rule", WriteRule), ("features", Features), ("gate", Gate)):
+            if getattr(self, name) not in get_args(choices):
+                raise ConfigError(
+                    f"{name} {getattr(self, name)!r} is not one of {', '.join(get_args(choices))}"
+                )
+        sequential = self.write_rule == "sequential"
+        if sequential and (self.use_denom or self.correction):
+            raise ConfigError(
+                "the sequential write rule has no denominator: set use_denom and correction to false"
+            )
+        if not sequential and (self.features != "dpfp" or self.gate != "sigmoid" or self.normalise_write):
+            raise ConfigError(
+                "features, gate and normalise_write are options of the sequential write rule only"
+            )
+        if self.features == "product" and self.d_mem % 2:
+            raise ConfigError(f"product features need an even d_mem, not {self.d_mem}")
 
     def _check_whole(self, name: str, least: int) -> None:
         value = getattr(self, name)
@@ -145,7 +158,7 @@ class ArmtConfig:
     @property
     def d_key(self) -> int:
         """Entries of phi(k)."""
-        return 2 * NU * self.d_mem
+        return (self.d_mem // 2) ** 2 if self.features == "product" else 2 * NU * self.d_mem
 
     @property
     def memory_layers(self) -> tuple[int, ...]:

@@ -41,6 +41,23 @@ def dpfp(x: Tensor) -> Tensor:
     return torch.cat([ring[..., :n] * ring[..., -j % n :][..., :n] for j in range(1, NU + 1)], dim=-1)
 
 
+def product(x: Tensor) -> Tensor:
+    """A feature map for keys of two things: phi = a / |a| (x) b / |b|, a and b the halves of x.
+
+    phi(x) . phi(y) = cos(a_x, a_y) cos(b_x, b_y): two keys match if they are alike in both halves, so that
+    "north of the kitchen" matches neither "south of the kitchen" nor "north of the garden". A tensor product
+    representation (Smolensky 1990, doi 10.1016/0004-3702(90)90007-M).
+
+    Args:
+        x: [..., d_mem], d_mem even.
+
+    Returns:
+        [..., (d_mem / 2)^2], of length 1 (0 where a half is).
+    """
+    a, b = (F.normalize(half, dim=-1) for half in x.chunk(2, dim=-1))
+    return (a.unsqueeze(-1) * b.unsqueeze(-2)).flatten(-2)
+
+
 SHUT = -math.log(11)
 """The logit up to which `hard` is 0: 1.2 sigmoid(x) = 0.1, x = -log 11."""
 
@@ -65,6 +82,7 @@ class AssociativeMemory(nn.Module):
     def __init__(self, config: ArmtConfig) -> None:
         super().__init__()
         self.rule = config.write_rule
+        self.features = config.features
         self.use_denom = config.use_denom
         self.correction = config.correction
         self.gate = hard if config.gate == "hard" else torch.sigmoid
@@ -75,6 +93,8 @@ class AssociativeMemory(nn.Module):
         self.W_mb = nn.Linear(config.d_model, 1)
 
     def _phi(self, x: Tensor) -> Tensor:
+        if self.features == "product":
+            return product(x)
         phi = dpfp(x)
         return phi if self.rule == "paper" else F.normalize(phi, dim=-1)
 
@@ -108,9 +128,7 @@ class AssociativeMemory(nn.Module):
             were. Where every gate is exactly 0, so is what is added.
         """
         with torch.autocast(m.device.type, enabled=False):
-            m = m.float()
-            if self.normalise_write:
-                m = F.rms_norm(m, m.shape[-1:], eps=EPS)
+            m = self._source(m)
             logits = self.W_mb(m)
             k, v, b = self._phi(self.W_mk(m)), self.W_mv(m), self.gate(logits)
             logits = logits.squeeze(-1)
@@ -118,6 +136,15 @@ class AssociativeMemory(nn.Module):
                 return W + k.mT @ self._in_turn(k, v - k @ W, b), z, logits
             W = W + k.mT @ (b * (v - self._recall(k, W, z)))
             return W, z + self._novelty(k, z, first).mul(k).sum(dim=1) if self.use_denom else z, logits
+
+    def logits(self, m: Tensor) -> Tensor:
+        """The gate's logits that `write` gives for m, [batch, writers], without writing."""
+        with torch.autocast(m.device.type, enabled=False):
+            return self.W_mb(self._source(m)).squeeze(-1)
+
+    def _source(self, m: Tensor) -> Tensor:
+        m = m.float()
+        return F.rms_norm(m, m.shape[-1:], eps=EPS) if self.normalise_write else m
 
     def _recall(self, phi: Tensor, W: Tensor, z: Tensor) -> Tensor:
         value = phi @ W

@@ -115,8 +115,7 @@ class ArmtModel(nn.Module):
     def absorb_with_gates(self, ids: Tensor, state: MemoryState) -> tuple[MemoryState, Tensor]:
         """Absorb, and the logits of the write gates, [layers with memory, batch, writers]."""
         assert ids.shape[1] == self.config.segment_size, "absorb takes full segments"
-        _, state, gates = self._write(ids, state, heed_text=False)
-        return state, gates
+        return self._write(self._run(ids, state, heed_text=False)[1], ids, state)
 
     def absorb_ahead(
         self, runs: Sequence[Tensor], states: Sequence[MemoryState]
@@ -134,23 +133,32 @@ class ArmtModel(nn.Module):
         Returns:
             For each session how many of its segments were read, at least 1, and its memory after them.
         """
-        starts = [_starts(run, state) for run, state in zip(runs, states, strict=True)]
-        after, gates = self.absorb_with_gates(torch.cat(list(runs)), MemoryState.cat(starts))
-        opened = hard(gates) > 0 if self.reads_ahead else torch.ones_like(gates, dtype=torch.bool)
-        wrote = opened.any(dim=2).any(dim=0).tolist()
-        found, first = [], 0
+        start = MemoryState.cat([_starts(run, state) for run, state in zip(runs, states, strict=True)])
+        ids = torch.cat(list(runs))
+        _, sources = self._run(ids, start, heed_text=False)
+        wrote = [True] * len(ids)
+        if self.reads_ahead:
+            logits = [memory.logits(m) for memory, m in zip(self._associative, sources, strict=True)]
+            wrote = (hard(torch.stack(logits)) > 0).any(dim=2).any(dim=0).tolist()
+        lasts, first = [], 0
         for run in runs:
             flags = wrote[first : first + len(run)]
-            last = flags.index(True) if True in flags else len(run) - 1
-            memory = after.row(first + last)
-            found.append((last + 1, dataclasses.replace(memory, segments=memory.segments + last)))
+            lasts.append(first + (flags.index(True) if True in flags else len(run) - 1))
+            first += len(run)
+        # Of each session only the last segment read can have written, so only there is it computed what.
+        rows = torch.tensor(lasts, device=self.device)
+        after, _ = self._write([m[rows] for m in sources], ids[rows], start.rows(rows))
+        found, first = [], 0
+        for i, (run, last) in enumerate(zip(runs, lasts, strict=True)):
+            memory, read = after.row(i), last - first + 1
+            found.append((read, dataclasses.replace(memory, segments=memory.segments + read - 1)))
             first += len(run)
         return found
 
     def forward_segment(self, ids: Tensor, state: MemoryState) -> tuple[Tensor, MemoryState]:
         """Absorb, with logits: ids [batch, n <= segment_size] -> [batch, n, vocab] and the new memories."""
-        hidden, state, _ = self._write(ids, state, heed_text=True)
-        return self.backbone.head(hidden), state
+        hidden, sources = self._run(ids, state, heed_text=True)
+        return self.backbone.head(hidden), self._write(sources, ids, state)[0]
 
     def hidden(
         self,
@@ -199,18 +207,20 @@ class ArmtModel(nn.Module):
             x = x + (tap * earlier if self.conv_in is None else earlier @ tap)
         return x
 
+    @property
+    def _associative(self) -> Iterable[AssociativeMemory]:
+        return cast("Iterable[AssociativeMemory]", self.memories)
+
     def _slots(self, state: MemoryState) -> dict[int, tuple[AssociativeMemory, Tensor, Tensor]]:
         """By block index: what reads and writes there, and its W and z."""
-        memories = cast("Iterable[AssociativeMemory]", self.memories)
-        layers = zip(memories, state.W, state.z, strict=True)
+        layers = zip(self._associative, state.W, state.z, strict=True)
         return dict(zip(self.config.memory_layers, layers, strict=True))
 
-    def _write(
-        self, ids: Tensor, state: MemoryState, *, heed_text: bool
-    ) -> tuple[Tensor, MemoryState, Tensor]:
-        """Run text and memory tokens, and write: the text's last output, the new memories, the gates' logits.
+    def _run(self, ids: Tensor, state: MemoryState, *, heed_text: bool) -> tuple[Tensor, list[Tensor]]:
+        """Run text and memory tokens, reading only: the text's last output, and what each memory is to write.
 
-        Without memory tokens the text's own write, but for those shown again.
+        That is, of each block with a memory, its output at the memory tokens or, where there are none, at the
+        segment's own: [batch, writers, d_model].
 
         Without `heed_text` nothing is computed that no memory depends on, and the first result is of no use.
         """
@@ -221,8 +231,7 @@ class ArmtModel(nn.Module):
         text = self._embed(ids)
         x = torch.cat((text, self.memory_tokens.to(text.dtype).expand(batch, -1, -1)), dim=1)
         x, rotary = self.backbone.place(x, self._positions(state, 0, n, write=True))
-        first = state.segments == 0
-        written: list[tuple[Tensor, Tensor, Tensor]] = []
+        sources: list[Tensor] = []
         slots = self._slots(state)
         top = self.config.memory_layers[-1]
         for layer in range(self.config.num_layers if heed_text else top + 1):
@@ -235,10 +244,19 @@ class ArmtModel(nn.Module):
                 x = self.backbone.run_last(layer, x, rotary, writers)
             else:
                 x = self.backbone.run(layer, x, rotary)
-            written.append(memory.write(x[:, -writers:], W, z, first))
-        Ws, zs, gates = zip(*written, strict=True)
-        state = MemoryState(torch.stack(Ws), torch.stack(zs), state.segments + 1, ids[:, n - overlap :])
-        return x[:, overlap:n], state, torch.stack(gates)
+            sources.append(x[:, -writers:])
+        return x[:, overlap:n], sources
+
+    def _write(
+        self, sources: Sequence[Tensor], ids: Tensor, state: MemoryState
+    ) -> tuple[MemoryState, Tensor]:
+        """The memories after a segment, from what `_run` gave for it, and the gates' logits."""
+        first = state.segments == 0
+        slots = self._slots(state).values()
+        written = [memory.write(m, W, z, first) for m, (memory, W, z) in zip(sources, slots, strict=True)]
+        Ws, zs, logits = zip(*written, strict=True)
+        recent = torch.cat((state.recent, ids), dim=1)[:, ids.shape[1] :]
+        return MemoryState(torch.stack(Ws), torch.stack(zs), state.segments + 1, recent), torch.stack(logits)
 
     def _positions(self, state: MemoryState, start: int, n: int, *, write: bool = False) -> Tensor:
         """Position ids of n tokens from `start` on and, if writing, of memory tokens; [1 or batch, n]."""

@@ -34,8 +34,16 @@ Memories = dict[int, LayerMemory]
 """By block index; empty before the first segment."""
 
 
-def phi(x: Tensor, *, normalise: bool) -> Tensor:
-    """The feature map of one key or query: x [d_mem] -> [6 * d_mem]."""
+def phi(config: ArmtConfig, x: Tensor) -> Tensor:
+    """The feature map of one key or query: x [d_mem] -> [d_key]."""
+    if config.features == "product":
+        a, b = x[: len(x) // 2], x[len(x) // 2 :]
+        return torch.outer(a, b).flatten() / max(float(a.norm() * b.norm()), 1e-12)
+    return dpfp(x, normalise=config.write_rule != "paper")
+
+
+def dpfp(x: Tensor, *, normalise: bool) -> Tensor:
+    """DPFP of one key or query: x [d_mem] -> [6 * d_mem]."""
     u = torch.cat([x.clamp(min=0), (-x).clamp(min=0)])
     places = torch.arange(len(u))
     features = torch.cat([u * u[(places - shift) % len(u)] for shift in (1, 2, 3)])
@@ -52,8 +60,7 @@ def read(config: ArmtConfig, layer: AssociativeMemory, memory: LayerMemory | Non
     """The layer's input with what is remembered added, token by token: x [n, d_model] -> [n, d_model]."""
     if memory is None:
         return x
-    normalise = config.write_rule != "paper"
-    queries = [phi(layer.W_mq.weight @ token, normalise=normalise) for token in x]
+    queries = [phi(config, layer.W_mq.weight @ token) for token in x]
     return torch.stack([t + recall(config, memory, q) for t, q in zip(x, queries, strict=True)])
 
 
@@ -67,7 +74,7 @@ def write(config: ArmtConfig, layer: AssociativeMemory, memory: LayerMemory | No
     if config.normalise_write:
         m = torch.stack([token / (token.square().mean() + EPSILON).sqrt() for token in m])
     for token in m:
-        key = phi(layer.W_mk.weight @ token, normalise=config.write_rule != "paper")
+        key = phi(config, layer.W_mk.weight @ token)
         value = layer.W_mv.weight @ token
         strength = torch.sigmoid(layer.W_mb.weight[0] @ token + layer.W_mb.bias[0])
         if config.gate == "hard":

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from armt.config import Features
+
 
 class RecipeError(ValueError):
     """A file that is no recipe."""
@@ -32,6 +34,7 @@ class Size:
     heads: int = 4
     d_ff: int = 256
     d_mem: int = 32
+    features: Features = "dpfp"
     memory_tokens: int = 8
     memory_layers: tuple[int, ...] = (1, 2)
     overlap: int = 16
@@ -57,6 +60,7 @@ class Size:
             segment_size=segment_size,
             num_mem_tokens=self.memory_tokens,
             d_mem=self.d_mem,
+            features=self.features,
             wrap_layers=tuple(i in self.memory_layers for i in range(self.layers)),
             gate="hard",
             normalise_write=True,

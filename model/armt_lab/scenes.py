@@ -259,7 +259,8 @@ class _Rows:
         self._rng = rng
         self._places = words.places
         self._untold: list[tuple[str, str, str]] = []
-        self._beside: dict[tuple[str, str], tuple[str, int]] = {}  # (room, direction) -> room there, fact
+        # (room, direction) -> room there, fact, whether the room there is what the fact calls so
+        self._beside: dict[tuple[str, str], tuple[str, int, bool]] = {}
 
     def happen(self, now: int) -> str:
         if not self._untold:
@@ -274,21 +275,30 @@ class _Rows:
         for here, side, there in ((other, way, room), (room, OPPOSITE[way], other)):
             self._forget(here, side)
             for old in OPPOSITE:
-                if self._beside.get((here, old), ("", 0))[0] == there:
+                if self._beside.get((here, old), ("",))[0] == there:
                     self._forget(here, old)
-        self._beside[other, way] = (room, now)
-        self._beside[room, OPPOSITE[way]] = (other, now)
+        self._beside[other, way] = (room, now, True)
+        self._beside[room, OPPOSITE[way]] = (other, now, False)
         return f"The {room} is {way} of the {other}."
 
     def questions(self) -> list[Question]:
-        return [
-            Question(text, answer, (fact,))
-            for (room, way), (answer, fact) in self._beside.items()
-            for text in (f"What is {way} of the {room}?", f"What is the {room} {OPPOSITE[way]} of?")
-        ]
+        return [question for pair in self._asked() for question in pair[:2]]
 
     def asides(self) -> list[tuple[str, Question]]:
-        return [("beside", question) for question in self.questions()]
+        beside = [("beside", question) for question in self.questions()]
+        told = [("subject", of) if so else ("object", is_of) for of, is_of, so in self._asked()]
+        return beside + told
+
+    def _asked(self) -> list[tuple[Question, Question, bool]]:
+        """Both ways to ask what lies beside a room, and whether the first is in the fact's own words."""
+        return [
+            (
+                Question(f"What is {way} of the {room}?", answer, (fact,)),
+                Question(f"What is the {room} {OPPOSITE[way]} of?", answer, (fact,)),
+                so,
+            )
+            for (room, way), (answer, fact, so) in self._beside.items()
+        ]
 
     def strangers(self, _now: int) -> list[str]:
         return []

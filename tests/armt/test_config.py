@@ -20,13 +20,14 @@ def test_a_config_comes_back_from_its_plain_json(arch: str) -> None:
 
 def test_an_option_that_came_later_does_not_change_the_json_of_older_models() -> None:
     assert "gate" not in tiny.config().to_dict()
-    later = tiny.config(gate="hard", normalise_write=True, overlap=4, conv=2, conv_rank=3)
+    later = tiny.config(features="product", gate="hard", normalise_write=True, overlap=4, conv=2, conv_rank=3)
     assert ArmtConfig.from_dict(json.loads(json.dumps(later.to_dict()))) == later
 
 
 def test_sizes_follow_from_the_options() -> None:
     config = tiny.config("gpt2", d_mem=5, wrap_layers=(False, True))
     assert (config.d_model, config.num_layers, config.d_key, config.memory_layers) == (32, 2, 30, (1,))
+    assert tiny.config(d_mem=6, features="product").d_key == 9
 
 
 def test_an_option_that_is_not_known_is_refused_by_name() -> None:
@@ -47,6 +48,13 @@ def test_an_option_that_is_not_known_is_refused_by_name() -> None:
         ),
         ("llama", {"write_rule": "other"}, "'other' is not one of official, paper, sequential"),
         ("llama", {"use_denom": True}, "sequential write rule has no denominator"),
+        ("llama", {"features": "relu"}, "'relu' is not one of dpfp, product"),
+        ("llama", {"features": "product", "d_mem": 3}, "product features need an even d_mem, not 3"),
+        (
+            "llama",
+            {"features": "product", "write_rule": "official"},
+            "options of the sequential write rule only",
+        ),
         ("llama", {"gate": "soft"}, "'soft' is not one of sigmoid, hard"),
         ("gpt2", {"write_rule": "official", "gate": "hard"}, "options of the sequential write rule only"),
         ("llama", {"overlap": -1}, "overlap must be a whole number of at least 0, not -1"),

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tiny
 from armt import reference
-from armt.memory import AssociativeMemory, dpfp, hard
+from armt.memory import AssociativeMemory, dpfp, hard, product
 from armt.reference import LayerMemory
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ RULES = [
     {"write_rule": "sequential"},
     {"write_rule": "sequential", "gate": "hard"},
     {"write_rule": "sequential", "normalise_write": True},
+    {"write_rule": "sequential", "features": "product"},
     {"write_rule": "official"},
     {"write_rule": "official", "correction": False},
     {"write_rule": "official", "use_denom": False},
@@ -30,7 +32,7 @@ RULES = [
 
 configs = st.builds(
     lambda rule, d_model, d_mem, tokens: tiny.config(
-        hidden_size=d_model, d_mem=d_mem, num_mem_tokens=tokens, **rule
+        hidden_size=d_model, d_mem=d_mem * (1 + ("features" in rule)), num_mem_tokens=tokens, **rule
     ),
     st.sampled_from(RULES),
     st.sampled_from([4, 12]),
@@ -108,8 +110,21 @@ def test_the_feature_map_multiplies_every_entry_by_its_three_neighbours() -> Non
     expected = [u[i] * u[i - shift] for shift in (1, 2, 3) for i in range(4)]
 
     assert dpfp(x).tolist() == expected
-    assert reference.phi(x, normalise=False).tolist() == expected
-    torch.testing.assert_close(reference.phi(x, normalise=True).norm(), torch.tensor(1.0))
+    assert reference.dpfp(x, normalise=False).tolist() == expected
+    torch.testing.assert_close(reference.dpfp(x, normalise=True).norm(), torch.tensor(1.0))
+
+
+def test_product_features_match_as_far_as_both_halves_do() -> None:
+    kitchen, garden, north, south = torch.eye(4)
+
+    def match(x: tuple[torch.Tensor, torch.Tensor], y: tuple[torch.Tensor, torch.Tensor]) -> float:
+        return float(product(torch.cat(x)) @ product(torch.cat(y)))
+
+    assert match((kitchen, north), (3 * kitchen, 2 * north)) == 1
+    assert match((kitchen, north), (kitchen, south)) == 0
+    assert match((kitchen, north), (garden, north)) == 0
+    assert match((kitchen, north), (kitchen + garden, north)) == pytest.approx(2**-0.5)
+    assert not product(torch.zeros(8)).any()
 
 
 def test_an_empty_memory_adds_nothing_to_the_stream() -> None:

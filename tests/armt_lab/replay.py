@@ -123,6 +123,12 @@ def _how_rooms_lie(events: Sequence[tuple[str, ...]]) -> Answers:
     return answers
 
 
+def _as_told(events: Sequence[tuple[str, ...]], words: str) -> Answers:
+    """Of how rooms lie, what is asked in the words of the fact that answers it."""
+    answers = _how_rooms_lie(events)
+    return {text: (a, (i,)) for text, (a, (i,)) in answers.items() if text == words.format(*events[i])}
+
+
 def _who_gave(events: Sequence[tuple[str, ...]]) -> Answers:
     answers: Answers = {}
     for i, event in enumerate(events):
@@ -147,6 +153,8 @@ _TASKS: dict[str, Callable[[Sequence[tuple[str, ...]]], Answers]] = {
     "before": _where_was_person,
     "holder": _who_has_thing,
     "beside": _how_rooms_lie,
+    "subject": lambda events: _as_told(events, "What is {2} of the {3}?"),
+    "object": lambda events: _as_told(events, "What is the {1} {2} of?"),
 }
 
 
