@@ -30,7 +30,8 @@ MODEL_TYPE = "armt_native"
 """What config.json calls a model saved by `save`."""
 
 BUNDLED = Path(__file__).parent / "bundled"
-"""The small trained checkpoint that ships with the package."""
+SHIPPED = {"bundled": BUNDLED, "bundled/five": BUNDLED / "five"}
+"""The small trained checkpoints that ship with the package: one of a single task, and one of five."""
 
 HUB_FILES = ["*.json", "*.safetensors", "pytorch_model*.bin"]
 
@@ -100,7 +101,7 @@ def load(source: str, device: str = "auto", dtype: str = "auto") -> Checkpoint:
     """Find a checkpoint, check it whole and put it on a device.
 
     Args:
-        source: "bundled", a folder (ours, or the official code's of either era), or a hub id.
+        source: "bundled", "bundled/five", a folder (ours, or the official code's of either era), or a hub id.
         device: "auto" (a GPU if there is one), or a torch device.
         dtype: of the backbone's weights: float32, bfloat16, float16, or "auto": bfloat16 where the hardware
             multiplies it, but float32 for official models that were made for it. Memory is always float32.
@@ -165,10 +166,11 @@ def save(checkpoint: Checkpoint, folder: str | os.PathLike[str]) -> None:
 
 def _locate(source: str) -> tuple[Path, str]:
     """The folder of a source, and the checkpoint's name."""
-    if source == "bundled":
-        if not (BUNDLED / "config.json").is_file():
-            raise CheckpointError("this installation has no bundled model: name a folder or a hub id")
-        return BUNDLED, source
+    if source in SHIPPED:
+        folder = SHIPPED[source]
+        if not (folder / "config.json").is_file():
+            raise CheckpointError(f"this installation has no model {source!r}: name a folder or a hub id")
+        return folder, source
     if Path(source).is_dir():
         return Path(source), Path(source).resolve().name
     try:

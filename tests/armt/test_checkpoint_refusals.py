@@ -25,10 +25,13 @@ def folder(tmp_path: Path) -> Path:
     return tiny.save(tmp_path / "ours")
 
 
-def test_a_missing_bundled_model_is_told_plainly(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(checkpoint, "BUNDLED", tmp_path)
-    with pytest.raises(CheckpointError, match="no bundled model"):
-        checkpoint.load("bundled")
+@pytest.mark.parametrize("source", checkpoint.SHIPPED)
+def test_a_missing_bundled_model_is_told_plainly(
+    source: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(checkpoint.SHIPPED, source, tmp_path)
+    with pytest.raises(CheckpointError, match=f"no model '{source}'"):
+        checkpoint.load(source)
 
 
 @pytest.mark.parametrize("source", ["no/such-model", "/no/such/folder", "../folder"])

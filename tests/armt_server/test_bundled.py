@@ -11,7 +11,7 @@ import torch
 from workers import Worker, working
 
 from armt import checkpoint
-from armt.checkpoint import BUNDLED, Checkpoint
+from armt.checkpoint import SHIPPED, Checkpoint
 from armt.decode import decode
 from armt_lab import babilong, prose
 from armt_lab.babi import samples
@@ -31,23 +31,29 @@ def bundled() -> Checkpoint:
     return checkpoint.load("bundled", device="cpu", dtype="float32")
 
 
-def texts(count: int, length: int, seed: int) -> list[Composed]:
+def texts(count: int, length: int, seed: int, task: str = "qa1") -> list[Composed]:
     rng = random.Random(seed)
-    told = list(samples(story("qa1", rng) for _ in range(count)))
+    told = list(samples(story(task, rng) for _ in range(count)))
     return [
         babilong.compose(sample, prose.sentences(rng), length, babilong.utf8_length, rng)
         for sample in rng.sample(told, count)
     ]
 
 
-def test_it_is_small() -> None:
-    assert sum(path.stat().st_size for path in BUNDLED.iterdir()) <= 10 * MEGABYTE
+def test_they_are_small() -> None:
+    for folder in SHIPPED.values():
+        assert sum(path.stat().st_size for path in folder.iterdir() if path.is_file()) <= 10 * MEGABYTE
 
 
-async def test_it_answers_from_text_that_it_read_long_before(url: str, bundled: Checkpoint) -> None:
+@pytest.mark.parametrize(
+    ("source", "task"),
+    [("bundled", "qa1"), *(("bundled/five", task) for task in ("qa1", "qa2", "qa4", "qa5"))],
+)
+async def test_they_answer_from_text_that_they_read_long_before(url: str, source: str, task: str) -> None:
+    shipped = checkpoint.load(source, device="cpu", dtype="float32")
     right = 0
-    asked = texts(40, 8_000, seed=1)
-    async with working(url, checkpoint=bundled, decode=decode) as worker:
+    asked = texts(40, 8_000, seed=1, task=task)
+    async with working(url, checkpoint=shipped, decode=decode) as worker:
         for text in asked:
             session_id = await worker.create()
             await worker.append(session_id, text.text)
