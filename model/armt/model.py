@@ -140,20 +140,20 @@ class ArmtModel(nn.Module):
         if self.reads_ahead:
             logits = [memory.logits(m) for memory, m in zip(self._associative, sources, strict=True)]
             wrote = (hard(torch.stack(logits)) > 0).any(dim=2).any(dim=0).tolist()
-        lasts, first = [], 0
+        reads, lasts, first = [], [], 0
         for run in runs:
             flags = wrote[first : first + len(run)]
-            lasts.append(first + (flags.index(True) if True in flags else len(run) - 1))
+            reads.append(flags.index(True) + 1 if True in flags else len(run))
+            lasts.append(first + reads[-1] - 1)
             first += len(run)
         # Of each session only the last segment read can have written, so only there is it computed what.
         rows = torch.tensor(lasts, device=self.device)
         after, _ = self._write([m[rows] for m in sources], ids[rows], start.rows(rows))
-        found, first = [], 0
-        for i, (run, last) in enumerate(zip(runs, lasts, strict=True)):
-            memory, read = after.row(i), last - first + 1
-            found.append((read, dataclasses.replace(memory, segments=memory.segments + read - 1)))
-            first += len(run)
-        return found
+        memories = [after.row(i) for i in range(len(runs))]
+        return [
+            (read, dataclasses.replace(memory, segments=memory.segments + read - 1))
+            for read, memory in zip(reads, memories, strict=True)
+        ]
 
     def forward_segment(self, ids: Tensor, state: MemoryState) -> tuple[Tensor, MemoryState]:
         """Absorb, with logits: ids [batch, n <= segment_size] -> [batch, n, vocab] and the new memories."""
