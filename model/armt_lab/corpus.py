@@ -23,6 +23,7 @@ from armt_lab.words import (
     MOVES,
     OBJECTS,
     PLACES,
+    STRANGERS,
     TASKS,
     UNKNOWN,
     Words,
@@ -100,10 +101,11 @@ def disguised(sentences: Sequence[str], count: int, seed: int = 0) -> list[str]:
 def open_words(sentences: Sequence[str]) -> Words:
     """Words to tell stories of, as a text has them: names of people from within sentences, nouns of the rest.
 
-    The commonest, without those that the published stories or `HELD_OUT` have. What they mean does not
-    matter: what is to be learnt is that any word may stand there.
+    The commonest, without those that the published stories, `HELD_OUT` or `STRANGERS` have. What they mean
+    does not matter: what is to be learnt is that any word may stand there.
     """
-    taken = {*EVERYONE, *PLACES, *OBJECTS, UNKNOWN, *HELD_OUT.people, *HELD_OUT.places, *HELD_OUT.things}
+    taken = {*EVERYONE, *PLACES, *OBJECTS, UNKNOWN, *STRANGERS}
+    taken |= {*HELD_OUT.people, *HELD_OUT.places, *HELD_OUT.things}
 
     def commonest(pattern: re.Pattern[str], count: int) -> tuple[str, ...]:
         found = Counter(word for sentence in sentences for word in pattern.findall(sentence))

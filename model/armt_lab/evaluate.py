@@ -21,7 +21,7 @@ from rich.table import Table
 from tokenizers import Tokenizer
 
 from armt_lab import babi, babilong, books
-from armt_lab.words import EVERYONE, HELD_OUT, OBJECTS, PEOPLE, PLACES, UNKNOWN
+from armt_lab.words import EVERYONE, HELD_OUT, OBJECTS, PEOPLE, PLACES, STRANGERS, UNKNOWN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 BUNDLED_TOKENIZER = Path(__file__).parent.parent / "armt" / "bundled" / "tokenizer.json"
 ANSWER_TOKENS = 8
-STRANGERS = ("Julie", "Victor", "Sophie", "Walter")
-"""People of whom no story tells and after whom training never asked."""
 
 
 class Background:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Protocol
 
-from armt_lab.words import DROPS, GIVES, GRABS, MOVES, OPPOSITE
+from armt_lab.words import DROPS, GIVES, GRABS, MOVES, NONE, OPPOSITE
 
 if TYPE_CHECKING:
     import random
@@ -53,6 +53,7 @@ class Scene(Protocol):
 class _Person:
     place: str
     told: int | None = None  # the fact that said where he is
+    touched: int | None = None  # the last fact in which he took something, or parted with it
     before: dict[str, tuple[str, int, int]] = dataclasses.field(default_factory=dict)
     """For each place he came to, at his last coming: where he was before, and the facts that say both."""
 
@@ -86,6 +87,8 @@ class _People:
         self._things: dict[str, _Thing] = {}
         self._open: dict[str, Question] = {}
         self._named: set[str] = set()
+        self._nobody = [name for name in words.nobody if name not in self._people]
+        rng.shuffle(self._nobody)
 
     def happen(self, now: int) -> str:
         name = self._rng.choice(tuple(self._people))
@@ -103,8 +106,7 @@ class _People:
         return asides
 
     def strangers(self, now: int) -> list[str]:
-        others = [name for name in self._words.nobody if name not in self._people]
-        names = [*self._people, others[now % len(others)]]
+        names = [*self._people, self._nobody[now % len(self._nobody)]]
         return [f"Where is {name}?" for name in names if name not in self._named]
 
     def _walk(self, name: str, now: int) -> str:
@@ -165,7 +167,17 @@ class _PeopleAndThings(_People):
             for key, thing in self._things.items()
             if thing.holder is not None
         ]
-        return super().asides() + places + holders
+        return super().asides() + places + holders + self._carrying()
+
+    def _carrying(self) -> list[tuple[str, Question]]:
+        """What everyone has in his hands, where it is nothing or one thing."""
+        asides = []
+        for name, person in self._people.items():
+            held = [(key, thing.touch) for key, thing in self._things.items() if thing.holder == name]
+            if person.touched is not None and len(held) < 2:  # noqa: PLR2004  more would be a list
+                key, fact = held[0] if held else (NONE, person.touched)
+                asides.append(("carrying", Question(f"What is {name} carrying?", key, (fact,))))
+        return asides
 
     def strangers(self, now: int) -> list[str]:
         nothing = self._words.nothing
@@ -186,6 +198,7 @@ class _PeopleAndThings(_People):
         self._named |= {name, key}
         verbs = DROPS if thing.holder else GRABS
         thing.holder = None if thing.holder else name
+        person.touched = now
         self._touched(key, thing, person, now)
         return f"{name} {self._rng.choice(verbs)} the {key}{self._rng.choice(('', ' there'))}."
 
@@ -193,6 +206,7 @@ class _PeopleAndThings(_People):
         thing = self._things[key]
         self._named |= {name, key, to}
         thing.holder = to
+        self._people[name].touched = self._people[to].touched = now
         self._touched(key, thing, self._people[to], now)
         self._given(name, key, to, now)
         return f"{name} {self._rng.choice(GIVES)} the {key} to {to}."

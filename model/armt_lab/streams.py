@@ -84,7 +84,7 @@ class Source:
     Attributes:
         noise: the background.
         encode: text -> ids.
-        words: of stories that do not tell of the published ones.
+        words: of stories that do not tell of the published ones, and of strangers to those that do.
         missed: background sentences that were taken for facts, to be shown again.
     """
 
@@ -119,7 +119,8 @@ class Stream:
         tasks = self.stage.tasks
         task = self.rng.choices(list(tasks), list(tasks.values()))[0]
         self.is_open = self.stage.open > 0 and self.rng.random() < self.stage.open
-        words = self.source.words.cast(task, self.rng) if self.is_open else None
+        words = self.source.words
+        words = words.cast(task, self.rng) if self.is_open else words.published(task, self.rng)
         self.world = World(task, self.rng, self.stage.busy, words)
         self.sentence = self.rng.randrange(len(self.source.noise.starts))
         self.ids: list[int] = []

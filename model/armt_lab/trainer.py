@@ -22,13 +22,13 @@ from armt_lab.muon import Muon
 from armt_lab.reading import Gates, Reading
 from armt_lab.recipe import RecipeError
 from armt_lab.streams import Noise, Source, Stream
-from armt_lab.words import Words
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from armt_lab.asking import Graded
     from armt_lab.recipe import Recipe, Stage
+    from armt_lab.words import Words
 
 WARMUP = 100
 CONV_STD = 0.5
@@ -95,11 +95,9 @@ class Trainer:
         return tokenizer, corpus.encode_noise(tokenizer, [*sentences, *near], self.folder.parent / "cache")
 
     def _words(self, sentences: list[str]) -> Words:
-        if not any(stage.open for stage in self.recipe.stages):
-            return Words(())  # counting a shelf of books takes seconds
         words = corpus.open_words(sentences)
         fewest = min(map(len, (words.people, words.places, words.things)))
-        if fewest < FEWEST_WORDS:
+        if fewest < FEWEST_WORDS and any(stage.open for stage in self.recipe.stages):
             raise RecipeError(f"{fewest} words are too few for open stories: give --books, or more of them")
         return words
 
@@ -185,7 +183,10 @@ class Trainer:
 
     def _learn(self, share: Reading) -> tuple[list[Graded], tuple[torch.Tensor | None, ...]]:
         """What a share was asked, and the gradients of its loss."""
-        with torch.autocast(self.device.type, dtype=self.dtype, enabled=self.dtype != torch.float32):
+        # The cache of cast weights is one for all threads, and each would clear it under the others.
+        with torch.autocast(
+            self.device.type, self.dtype, enabled=self.dtype != torch.float32, cache_enabled=False
+        ):
             graded = share.read()
         parameters = list(self.model.parameters())
         if not graded:

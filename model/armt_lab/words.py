@@ -37,19 +37,25 @@ NOTHING = (
 # fmt: on
 """People and things of whom no story tells, but whom training asks after, so that `unknown` is learnt."""
 
+STRANGERS = ("Julie", "Victor", "Sophie", "Walter")
+"""People of whom no story tells and after whom training never asks: to see whether it was learnt."""
+
 MOVES = ("went to", "went back to", "moved to", "journeyed to", "travelled to")
 GRABS = ("got", "took", "grabbed", "picked up")
 DROPS = ("left", "discarded", "dropped", "put down")
 GIVES = ("gave", "handed", "passed")
 OPPOSITE: Mapping[str, str] = {"north": "south", "south": "north", "east": "west", "west": "east"}
 TASKS = tuple(PEOPLE)
-ASIDES = ("before", "holder", "beside", "subject", "object")
+ASIDES = ("before", "holder", "carrying", "beside", "subject", "object")
 """Kinds of questions that are steps towards those of a task.
 
-Where somebody was before he came to a place; who has a thing; what is beside a room, of any row: in whatever
-words, or in those of the fact, after its subject ("What is north of the garden?") or its object ("What is the
-hallway north of?").
+Where somebody was before he came to a place; who has a thing; what somebody carries; what is beside a room,
+of any row: in whatever words, or in those of the fact, after its subject ("What is north of the garden?") or
+its object ("What is the hallway north of?").
 """
+
+NONE = "nothing"
+"""What somebody carries who has put down all he had."""
 
 UNKNOWN = "unknown"
 """The answer to a question after somebody or something never named."""
@@ -73,6 +79,14 @@ class Words:
     nobody: tuple[str, ...] = NOBODY
     nothing: tuple[str, ...] = NOTHING
 
+    def published(self, task: str, rng: random.Random) -> Words:
+        """The words of published stories of `task`; strangers are those listed here and some of these."""
+        return Words(
+            PEOPLE[task],
+            nobody=(*NOBODY, *_drawn(self.people, len(NOBODY), rng)),
+            nothing=(*NOTHING, *_drawn(self.things, len(NOTHING), rng)),
+        )
+
     def cast(self, task: str, rng: random.Random) -> Words:
         """As many of these words as a published story of `task` has; `ABSENT` others are strangers to it."""
         people, nobody = _parted(self.people, len(PEOPLE[task]), rng)
@@ -84,8 +98,13 @@ def _parted(
     words: tuple[str, ...], count: int, rng: random.Random
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """`count` of the words, and `ABSENT` others."""
-    drawn = tuple(rng.sample(words, min(len(words), count + ABSENT)))
+    drawn = _drawn(words, count + ABSENT, rng)
     return drawn[:count], drawn[count:]
+
+
+def _drawn(words: tuple[str, ...], count: int, rng: random.Random) -> tuple[str, ...]:
+    """`count` of the words, or all where they are fewer, in any order."""
+    return tuple(rng.sample(words, min(len(words), count)))
 
 
 ABSENT = 12

@@ -107,6 +107,28 @@ def _who_has_thing(events: Sequence[tuple[str, ...]]) -> Answers:
     return answers
 
 
+def _what_is_carried(events: Sequence[tuple[str, ...]]) -> Answers:
+    hands: dict[str, dict[str, int]] = {}
+    answers: Answers = {}
+    for i, (kind, who, what, *to) in enumerate(events):
+        if kind == "move":
+            continue
+        for one in (who, *to):
+            held = hands.setdefault(one, {})
+            if one in to or kind == "grab":
+                held[what] = i
+            else:
+                del held[what]
+            question = f"What is {one} carrying?"
+            answers[question] = ("nothing", (i,))
+            if len(held) == 1:
+                ((thing, taken),) = held.items()
+                answers[question] = (thing, (taken,))
+            elif held:
+                del answers[question]
+    return answers
+
+
 def _how_rooms_lie(events: Sequence[tuple[str, ...]]) -> Answers:
     def slots(event: tuple[str, ...]) -> set[tuple[str, str]]:
         _, room, way, other = event
@@ -152,6 +174,7 @@ _TASKS: dict[str, Callable[[Sequence[tuple[str, ...]]], Answers]] = {
     "qa5": _who_gave,
     "before": _where_was_person,
     "holder": _who_has_thing,
+    "carrying": _what_is_carried,
     "beside": _how_rooms_lie,
     "subject": lambda events: _as_told(events, "What is {2} of the {3}?"),
     "object": lambda events: _as_told(events, "What is the {1} {2} of?"),

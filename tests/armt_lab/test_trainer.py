@@ -14,7 +14,7 @@ from armt_lab import corpus, plots, recipe
 from armt_lab.streams import Stream
 from armt_lab.train import export, run
 from armt_lab.trainer import Trainer
-from armt_lab.words import EVERYONE, HELD_OUT, OBJECTS, PLACES
+from armt_lab.words import EVERYONE, HELD_OUT, NOBODY, NOTHING, OBJECTS, PLACES, STRANGERS, UNKNOWN
 
 
 def weights(trainer: Trainer) -> torch.Tensor:
@@ -136,6 +136,22 @@ def test_stories_of_open_words_are_told_of_words_that_the_books_have_and_no_publ
     assert are_open == [not any(name in text for name in EVERYONE) for text in told]
 
 
+def test_strangers_to_published_stories_are_people_and_things_of_the_books_too(runs: Path) -> None:
+    trainer = trainer_in(runs, "strangers")
+    trainer.source = dataclasses.replace(trainer.source, words=HELD_OUT)
+    stage = dataclasses.replace(TINY.stages[0], tasks={"qa2": 1.0})
+    stream = Stream(trainer.source, stage, random.Random(6))
+    asked: set[str] = set()
+    for _ in range(60):
+        stream.start_story()
+        stream.peek(100)
+        for _, asks in stream.known:
+            asked |= {question.text.strip("?").split()[-1] for question in asks.get(UNKNOWN, [])}
+    for words in (NOBODY, NOTHING, HELD_OUT.people, HELD_OUT.things):
+        assert len(asked & set(words)) > len(words) // 4
+    assert not asked & set(STRANGERS)
+
+
 def test_of_several_questions_drawn_the_one_with_the_oldest_facts_is_asked(runs: Path) -> None:
     trainer = trainer_in(runs, "drawn")
     stream = Stream(trainer.source, dataclasses.replace(TINY.stages[0], drawn=60), random.Random(5))
@@ -148,7 +164,7 @@ def test_of_several_questions_drawn_the_one_with_the_oldest_facts_is_asked(runs:
 
 
 def test_open_words_are_the_commonest_of_the_books_without_the_published_and_those_held_out() -> None:
-    text = " On Monday Emma met Edgar, Mary and Emma in the orchard, the lane, a shed, a garden by a lane."
+    text = " On Monday Emma met Edgar, Julie, Mary and Emma in the orchard, the lane, a shed, a garden."
     words = corpus.open_words([text])
     assert words.people == ("Emma", "Monday")
     assert (words.places, words.things) == (("lane",), ())
