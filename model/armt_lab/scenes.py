@@ -133,6 +133,7 @@ class _PeopleAndThings(_People):
 
     def __init__(self, words: Words, rng: random.Random, busy: float) -> None:
         super().__init__(words, rng, busy)
+        self._gifts: dict[str, Question] = {}
         self._things = {thing: _Thing(rng.choice(words.places)) for thing in words.things}
 
     def happen(self, now: int) -> str:
@@ -167,7 +168,9 @@ class _PeopleAndThings(_People):
             for key, thing in self._things.items()
             if thing.holder is not None
         ]
-        return super().asides() + places + holders + self._carrying()
+        where = [("qa2", question) for question in self._open.values()]
+        were = [("qa3", question) for question in self._were()]
+        return super().asides() + places + holders + self._carrying() + where + were
 
     def _carrying(self) -> list[tuple[str, Question]]:
         """What everyone has in his hands, where it is nothing or one thing."""
@@ -227,14 +230,17 @@ class _PeopleAndThings(_People):
             self._open[text] = Question(text, thing.place, (first, second))
 
     def _given(self, name: str, key: str, to: str, now: int) -> None:
-        """Someone gave the thing to someone."""
+        # The newest gift that fits is meant: it replaces an older question of the same text.
+        for text, answer in (
+            (f"What did {name} give to {to}?", key),
+            (f"Who did {name} give the {key} to?", to),
+            (f"Who gave the {key} to {to}?", name),
+            (f"Who gave the {key}?", name),
+            (f"Who received the {key}?", to),
+        ):
+            self._gifts[text] = Question(text, answer, (now,))
 
-
-class _WhereWasIt(_PeopleAndThings):
-    def asides(self) -> list[tuple[str, Question]]:
-        return super().asides() + [("qa2", question) for question in self._open.values()]
-
-    def questions(self) -> list[Question]:
+    def _were(self) -> list[Question]:
         return [
             Question(
                 f"Where was the {key} before the {thing.here.place}?",
@@ -246,24 +252,16 @@ class _WhereWasIt(_PeopleAndThings):
         ]
 
 
+class _WhereWasIt(_PeopleAndThings):
+    def questions(self) -> list[Question]:
+        return self._were()
+
+
 class _WhoGaveIt(_PeopleAndThings):
     gives = True
 
-    def _changed(self, key: str, thing: _Thing, person: _Person) -> None:
-        """Where things are is not asked here."""
-
-    def _given(self, name: str, key: str, to: str, now: int) -> None:
-        for (
-            text,
-            answer,
-        ) in (  # the newest gift that fits is meant: it replaces an older question of the same text
-            (f"What did {name} give to {to}?", key),
-            (f"Who did {name} give the {key} to?", to),
-            (f"Who gave the {key} to {to}?", name),
-            (f"Who gave the {key}?", name),
-            (f"Who received the {key}?", to),
-        ):
-            self._open[text] = Question(text, answer, (now,))
+    def questions(self) -> list[Question]:
+        return list(self._gifts.values())
 
 
 class _Rows:

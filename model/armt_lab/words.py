@@ -80,10 +80,14 @@ class Words:
     nothing: tuple[str, ...] = NOTHING
 
     def published(self, task: str, rng: random.Random) -> Words:
-        """The words of published stories of `task`; strangers are those listed here and some of these."""
+        """The words of published stories of `task`, its people now and then those of other tasks.
+
+        Strangers are whom and what no story tells of, and some of these words.
+        """
+        people = PEOPLE[task]
         return Words(
-            PEOPLE[task],
-            nobody=(*NOBODY, *_drawn(self.people, len(NOBODY), rng)),
+            _drawn(EVERYONE, len(people), rng) if rng.random() < EXCHANGED else people,
+            nobody=(*EVERYONE, *NOBODY, *_drawn(self.people, len(NOBODY), rng)),
             nothing=(*NOTHING, *_drawn(self.things, len(NOTHING), rng)),
         )
 
@@ -106,6 +110,9 @@ def _drawn(words: tuple[str, ...], count: int, rng: random.Random) -> tuple[str,
     """`count` of the words, or all where they are fewer, in any order."""
     return tuple(rng.sample(words, min(len(words), count)))
 
+
+EXCHANGED = 0.25
+"""Share of stories of published words whose people are drawn from those of all tasks."""
 
 ABSENT = 12
 """People and things drawn for a story of open words only to be asked after."""

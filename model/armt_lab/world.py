@@ -86,7 +86,8 @@ class World:
         """
         asks = {self.task: _published_kind(self.task, self)}
         for kind, question in self._scene.asides():
-            asks.setdefault(kind, []).append(question)
+            if kind != self.task:
+                asks.setdefault(kind, []).append(question)
         asks[UNKNOWN] = [Question(text, UNKNOWN, ()) for text in self._scene.strangers(self.count)]
         return {kind: questions for kind, questions in asks.items() if questions}
 
