@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from transformers import DynamicCache
 
     from armt.config import ArmtConfig
+    from armt.rows import RowPool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,7 +119,7 @@ class ArmtModel(nn.Module):
         return self._write(self._run(ids, state, heed_text=False)[1], ids, state)
 
     def absorb_ahead(
-        self, runs: Sequence[Tensor], states: Sequence[MemoryState]
+        self, runs: Sequence[Tensor], states: Sequence[MemoryState], pool: RowPool | None = None
     ) -> list[tuple[int, MemoryState]]:
         """Read several segments of each session at once, as far as they leave its memory as it was.
 
@@ -129,17 +130,23 @@ class ArmtModel(nn.Module):
         Args:
             runs: for each session its next segments, [n >= 1, segment_size] int64.
             states: the sessions' memories, batch 1 each; left as they are.
+            pool: threads that share the segments.
 
         Returns:
             For each session how many of its segments were read, at least 1, and its memory after them.
         """
         start = MemoryState.cat([_starts(run, state) for run, state in zip(runs, states, strict=True)])
         ids = torch.cat(list(runs))
-        _, sources = self._run(ids, start, heed_text=False)
-        wrote = [True] * len(ids)
-        if self.reads_ahead:
+
+        def read(rows: slice) -> tuple[list[Tensor], list[bool]]:
+            sources = self._run(ids[rows], start.view(rows), heed_text=False)[1]
+            if not self.reads_ahead:
+                return sources, [True] * len(sources[0])
             logits = [memory.logits(m) for memory, m in zip(self._associative, sources, strict=True)]
-            wrote = (hard(torch.stack(logits)) > 0).any(dim=2).any(dim=0).tolist()
+            return sources, (hard(torch.stack(logits)) > 0).any(dim=2).any(dim=0).tolist()
+
+        parts = [read(slice(None))] if pool is None else pool.map(read, len(ids))
+        wrote = [flag for _, flags in parts for flag in flags]
         reads, lasts, first = [], [], 0
         for run in runs:
             flags = wrote[first : first + len(run)]
@@ -148,7 +155,8 @@ class ArmtModel(nn.Module):
             first += len(run)
         # Of each session only the last segment read can have written, so only there is it computed what.
         rows = torch.tensor(lasts, device=self.device)
-        after, _ = self._write([m[rows] for m in sources], ids[rows], start.rows(rows))
+        sources = [torch.cat(of_parts)[rows] for of_parts in zip(*(part for part, _ in parts), strict=True)]
+        after, _ = self._write(sources, ids[rows], start.rows(rows))
         memories = [after.row(i) for i in range(len(runs))]
         return [
             (read, dataclasses.replace(memory, segments=memory.segments + read - 1))

@@ -73,6 +73,10 @@ class MemoryState:
         """Where the tensors are."""
         return self.W.device
 
+    def view(self, index: slice) -> MemoryState:
+        """The chosen rows of the same tensors."""
+        return MemoryState(self.W[:, index], self.z[:, index], self.segments[index], self.recent[index])
+
     def rows(self, index: slice | Tensor) -> MemoryState:
         """The chosen rows, copied, so that they do not keep the whole batch alive."""
         W, z = self.W[:, index].clone(), self.z[:, index].clone()

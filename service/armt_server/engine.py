@@ -21,6 +21,7 @@ import torch
 from armt import codec
 from armt.decode import decode
 from armt.errors import PositionError
+from armt.rows import RowPool
 from armt_server.errors import ContextFull, MissingModel, ShuttingDown
 from armt_server.scheduler import Scheduler
 
@@ -84,7 +85,7 @@ class Engine:
     Args:
         checkpoint: the model, its tokenizer and its way of asking.
         max_batch: sessions, or answers, served in one turn.
-        threads: torch's threads on a CPU; None leaves torch's choice.
+        threads: on a CPU, that share a turn's segments, and of torch in answers; None leaves torch's choice.
         decode: how answers are made.
 
     Raises:
@@ -110,7 +111,8 @@ class Engine:
         self._model = checkpoint.model
         self._device = self.empty.device
         self._decode = decode
-        self._threads = threads
+        self._threads = threads or torch.get_num_threads()
+        self._rows = RowPool(self._threads) if self._device.type == "cpu" else None
         self._scheduler: Scheduler[_Answer, _Reader] = Scheduler(max_batch)
         self._inbox: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._draining = False  # read and written by the thread alone
@@ -202,8 +204,7 @@ class Engine:
     # From here on everything runs on the engine's thread.
 
     def _run(self) -> None:
-        if self._threads is not None:
-            torch.set_num_threads(self._threads)  # holds for the calling thread, so it is set here
+        torch.set_num_threads(self._threads)  # holds for the calling thread, so it is set here
         with torch.inference_mode():
             while True:
                 try:
@@ -215,6 +216,8 @@ class Engine:
                     break
                 message()
             self._drain()
+        if self._rows is not None:
+            self._rows.close()
 
     def _take_turn(self) -> None:
         turn = self._scheduler.next_turn()
@@ -258,7 +261,8 @@ class Engine:
         runs = [job.segments[job.done :][: max(1, min(job.ahead, room))] for job in readers]
         try:
             ids = [torch.tensor(run, device=self._device) for run in runs]
-            found = self._model.absorb_ahead(ids, [job.memory.to(self._device) for job in readers])
+            memories = [job.memory.to(self._device) for job in readers]
+            found = self._model.absorb_ahead(ids, memories, self._rows)
         except Exception as error:  # noqa: BLE001  it is raised where the job is awaited
             if len(readers) == 1:
                 self._end(readers[0], error)

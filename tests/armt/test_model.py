@@ -13,6 +13,7 @@ from armt import reference
 from armt.config import ArmtConfig
 from armt.errors import ConfigError, PositionError
 from armt.model import ArmtModel
+from armt.rows import RowPool
 from armt.state import MemoryState
 
 VARIANTS = [
@@ -210,8 +211,9 @@ def test_an_unknown_architecture_is_refused_by_name_with_the_known_ones() -> Non
     ("bias", "memory_tokens"),
     [(-30.0, 3), (-3.0, 3), (-2.0, 3), (30.0, 3), (-30.0, 0), (-3.0, 0), (-2.0, 0)],
 )
+@pytest.mark.parametrize("threads", [0, 2])
 def test_reading_ahead_gives_the_memory_of_one_segment_after_the_other(
-    bias: float, memory_tokens: int
+    bias: float, memory_tokens: int, threads: int
 ) -> None:
     model = tiny.model(gate="hard", normalise_write=True, overlap=3, num_mem_tokens=memory_tokens)
     for memory in model.memories:
@@ -220,10 +222,11 @@ def test_reading_ahead_gives_the_memory_of_one_segment_after_the_other(
     begun = [read(model, random_ids(1, 16), model.empty_state()), model.empty_state(), model.empty_state()]
 
     left, states = list(texts), list(begun)
+    pool = RowPool(threads) if threads else None
     while any(len(segments) for segments in left):
         busy = [i for i in range(3) if len(left[i])]
         with torch.no_grad():
-            found = model.absorb_ahead([left[i] for i in busy], [states[i] for i in busy])
+            found = model.absorb_ahead([left[i] for i in busy], [states[i] for i in busy], pool)
         for i, (count, state) in zip(busy, found, strict=True):
             assert 1 <= count <= len(left[i])
             left[i], states[i] = left[i][count:], state

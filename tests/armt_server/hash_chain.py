@@ -53,7 +53,7 @@ class HashChain:
     reads_ahead = False
 
     def absorb_ahead(
-        self, runs: Sequence[torch.Tensor], states: Sequence[MemoryState]
+        self, runs: Sequence[torch.Tensor], states: Sequence[MemoryState], _pool: object
     ) -> list[tuple[int, MemoryState]]:
         after = self.absorb(torch.cat([run[:1] for run in runs]), MemoryState.cat(states))
         return [(1, after.row(i)) for i in range(len(runs))]

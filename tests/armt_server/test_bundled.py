@@ -89,5 +89,6 @@ async def test_one_piece_single_bytes_and_random_pieces_give_the_same_ids_and_th
         ):
             other_ids, other_memory = await read(worker, pieces)
             assert other_ids == ids
-            assert torch.equal(other_memory, memory)
+            # Read ahead in batches of other shapes, and so not to the bit on every processor.
+            torch.testing.assert_close(other_memory, memory, rtol=1e-4, atol=1e-5)
     assert memory.abs().sum() > 0

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import dataclasses
 import logging
+import time
 from typing import TYPE_CHECKING, Final
 
 from armt_server.errors import (
@@ -41,6 +42,10 @@ READ_BYTES: Final = 256 * 1024
 
 FOLD_BYTES: Final = 16 * 1024
 """Bytes folded at once: how often progress is published, and how much of it a shutdown may cost."""
+
+MOST_FOLD_BYTES: Final = 64 * 1024
+FOLD_SECONDS: Final = 0.25
+"""More bytes are folded at once where that takes no longer: a fast model loses time between two folds."""
 
 FIRST_RETRY_SECONDS: Final = 0.1
 LAST_RETRY_SECONDS: Final = 5.0
@@ -185,6 +190,7 @@ class Absorber:
     async def _catch_up(self, reading: Reading) -> None:
         """Fold the log from where the reading is to its end."""
         reading.woken.clear()
+        piece = FOLD_BYTES
         while True:
             resident = reading.resident
             if resident is None:
@@ -197,11 +203,14 @@ class Absorber:
                 continue
             if not data:
                 return
-            async with contextlib.aclosing(fold(self._engine, resident.folded, data, FOLD_BYTES)) as steps:
+            began = time.monotonic()
+            async with contextlib.aclosing(fold(self._engine, resident.folded, data, piece)) as steps:
                 async for folded in steps:
                     await self._step(reading, folded)
                     if self._closing:
                         raise ShuttingDown
+            bytes_per_second = len(data) / (time.monotonic() - began)
+            piece = min(max(FOLD_BYTES, int(FOLD_SECONDS * bytes_per_second)), MOST_FOLD_BYTES)
 
     async def _step(self, reading: Reading, folded: Folded) -> None:
         """Take a fold one piece further on, and save it when it is time."""
