@@ -11,12 +11,14 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
 from armt import checkpoint
+from armt.rows import RowPool
 from armt.text import TextState
 from armt_lab import books
 from armt_server.engine import AHEAD_IDS
@@ -38,12 +40,14 @@ def one_by_one(model: ArmtModel, segments: torch.Tensor, state: MemoryState) -> 
     return state, wrote
 
 
-def ahead(model: ArmtModel, segments: torch.Tensor, state: MemoryState) -> tuple[MemoryState, int]:
+def ahead(
+    model: ArmtModel, segments: torch.Tensor, state: MemoryState, pool: RowPool | None
+) -> tuple[MemoryState, int]:
     """The same, as the engine does it."""
     wrote = done = 0
     while done < len(segments):
         run = segments[done : done + AHEAD_IDS // model.config.segment_size]
-        ((read, after),) = model.absorb_ahead([run], [state])
+        ((read, after),) = model.absorb_ahead([run], [state], pool)
         wrote += not torch.equal(after.W, state.W)
         state, done = after, done + read
     return state, wrote
@@ -67,10 +71,12 @@ def main() -> None:
     size = loaded.model.config.segment_size
     segments = torch.tensor(ids[: len(ids) // size * size]).view(-1, size)[: options.segments]
     segments = segments.to(loaded.model.device)
+    pool = RowPool(torch.get_num_threads()) if loaded.model.device.type == "cpu" else None
+    ways = (one_by_one, partial(ahead, pool=pool))
     states = [loaded.model.empty_state(), loaded.model.empty_state()]
     seconds, wrote = [0.0, 0.0], [0, 0]
     for start in range(0, len(segments), TURN):
-        for way, read in enumerate((one_by_one, ahead)):
+        for way, read in enumerate(ways):
             began = time.perf_counter()
             states[way], count = read(loaded.model, segments[start : start + TURN], states[way])
             seconds[way] += time.perf_counter() - began
