@@ -51,7 +51,7 @@ class Settings(BaseSettings):
     model: Annotated[str, Field(min_length=1)] = "bundled"  # or a directory, or a hub id
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    threads: Annotated[int, Field(ge=1, le=1024)] | None = None  # of the model on a CPU; None: as many as torch takes
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None  # on a CPU; None: as many as torch takes
     api_keys_file: Path | None = None
 
     max_append_bytes: Annotated[ByteSize, Field(ge=1, le=256 * _MIB)] = ByteSize(8 * _MIB)
