@@ -10,6 +10,9 @@ import torch
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+MOST_PARTS = 4
+"""Python runs one thread at a time between operations, so that more parts would wait for each other there."""
+
 T = TypeVar("T")
 
 
@@ -17,24 +20,26 @@ class RowPool:
     """Threads that each take a part of the rows, in inference mode.
 
     Threads within one operation wait for each other at its end, and a small model has many small ones;
-    threads with rows of their own wait once. Each of them runs its operations alone.
+    threads with rows of their own wait once.
 
     Args:
-        threads: how many.
+        threads: of the CPU. Of more than `MOST_PARTS` several work on each part.
     """
 
     def __init__(self, threads: int) -> None:
-        self._threads = threads
-        self._executor = ThreadPoolExecutor(threads, "armt-rows", torch.set_num_threads, (1,))
+        self._parts = min(threads, MOST_PARTS)
+        self._executor = ThreadPoolExecutor(
+            self._parts, "armt-rows", torch.set_num_threads, (threads // self._parts,)
+        )
 
     def map(self, function: Callable[[slice], T], rows: int) -> list[T]:
         """What `function` gives for each part of the rows, in order.
 
-        There are as many parts as threads; where there are fewer rows it is called here, for all of them.
+        Where there are fewer rows than parts it is called here, for all of them.
         """
-        if rows < self._threads:
+        if rows < self._parts:
             return [function(slice(0, rows))]
-        bounds = [part * rows // self._threads for part in range(self._threads + 1)]
+        bounds = [part * rows // self._parts for part in range(self._parts + 1)]
         return list(self._executor.map(torch.inference_mode()(function), map(slice, bounds, bounds[1:])))
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
 """The engine: owns the checkpoint; one thread of its own does all work on tensors, one turn after another.
 
 A turn is a batch of segments, one for each of several sessions and more where they are read ahead, or a
-token for each of several answers.
+token for each of several answers. On a CPU the segments are shared among more threads (`armt.rows`).
 Memories come in and go out as values; nothing of a session stays here, and nothing here knows of a store.
 """
 
