@@ -16,6 +16,12 @@ MOST_PARTS = 4
 T = TypeVar("T")
 
 
+def parts(rows: int, count: int) -> list[slice]:
+    """`rows` in `count` slices, or as many as there are rows; each as long as any other or one row longer."""
+    count = min(rows, count)
+    return [slice(part * rows // count, (part + 1) * rows // count) for part in range(count)]
+
+
 class RowPool:
     """Threads that each take a part of the rows, in inference mode.
 
@@ -39,8 +45,7 @@ class RowPool:
         """
         if rows < self._parts:
             return [function(slice(0, rows))]
-        bounds = [part * rows // self._parts for part in range(self._parts + 1)]
-        return list(self._executor.map(torch.inference_mode()(function), map(slice, bounds, bounds[1:])))
+        return list(self._executor.map(torch.inference_mode()(function), parts(rows, self._parts)))
 
     def close(self) -> None:
         """End the threads."""

@@ -1,4 +1,4 @@
-"""What can happen in a story of each task, and which questions it opens: the insides of `armt_lab.world`.
+"""What can happen in a story, and which questions it opens: people and things (rooms: `armt_lab.rooms`).
 
 A scene is told one fact at a time (`happen`) and knows at any moment which questions the facts so far answer
 (`questions`). Facts are named by their number in the story.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Protocol
 
-from armt_lab.words import DROPS, GIVES, GRABS, MOVES, NONE, OPPOSITE
+from armt_lab.words import DROPS, GIVES, GRABS, MOVES, NONE
 
 if TYPE_CHECKING:
     import random
@@ -177,7 +177,7 @@ class _PeopleAndThings(_People):
         asides = []
         for name, person in self._people.items():
             held = [(key, thing.touch) for key, thing in self._things.items() if thing.holder == name]
-            if person.touched is not None and len(held) < 2:  # noqa: PLR2004  more would be a list
+            if person.touched is not None and not held[1:]:  # more would be a list
                 key, fact = held[0] if held else (NONE, person.touched)
                 asides.append(("carrying", Question(f"What is {name} carrying?", key, (fact,))))
         return asides
@@ -264,68 +264,10 @@ class _WhoGaveIt(_PeopleAndThings):
         return list(self._gifts.values())
 
 
-class _Rows:
-    """Rows of three rooms, two facts a row. A new row takes the place of what it contradicts."""
-
-    def __init__(self, words: Words, rng: random.Random, _busy: float) -> None:
-        self._rng = rng
-        self._places = words.places
-        self._untold: list[tuple[str, str, str]] = []
-        # (room, direction) -> room there, fact, whether the room there is what the fact calls so
-        self._beside: dict[tuple[str, str], tuple[str, int, bool]] = {}
-
-    def happen(self, now: int) -> str:
-        if not self._untold:
-            first, middle, last = self._rng.sample(self._places, 3)
-            way = self._rng.choice(tuple(OPPOSITE))
-            pairs = [(first, way, middle), (middle, way, last)]
-            self._rng.shuffle(pairs)
-            self._untold = [
-                pair if self._rng.getrandbits(1) else (pair[2], OPPOSITE[way], pair[0]) for pair in pairs
-            ]
-        room, way, other = self._untold.pop()
-        for here, side, there in ((other, way, room), (room, OPPOSITE[way], other)):
-            self._forget(here, side)
-            for old in OPPOSITE:
-                if self._beside.get((here, old), ("",))[0] == there:
-                    self._forget(here, old)
-        self._beside[other, way] = (room, now, True)
-        self._beside[room, OPPOSITE[way]] = (other, now, False)
-        return f"The {room} is {way} of the {other}."
-
-    def questions(self) -> list[Question]:
-        return [question for pair in self._asked() for question in pair[:2]]
-
-    def asides(self) -> list[tuple[str, Question]]:
-        beside = [("beside", question) for question in self.questions()]
-        told = [("subject", of) if so else ("object", is_of) for of, is_of, so in self._asked()]
-        return beside + told
-
-    def _asked(self) -> list[tuple[Question, Question, bool]]:
-        """Both ways to ask what lies beside a room, and whether the first is in the fact's own words."""
-        return [
-            (
-                Question(f"What is {way} of the {room}?", answer, (fact,)),
-                Question(f"What is the {room} {OPPOSITE[way]} of?", answer, (fact,)),
-                so,
-            )
-            for (room, way), (answer, fact, so) in self._beside.items()
-        ]
-
-    def strangers(self, _now: int) -> list[str]:
-        return []
-
-    def _forget(self, room: str, way: str) -> None:
-        old = self._beside.pop((room, way), None)
-        if old is not None:
-            self._beside.pop((old[0], OPPOSITE[way]), None)
-
-
 SCENES: Mapping[str, Callable[[Words, random.Random, float], Scene]] = {
     "qa1": _People,
     "qa2": _PeopleAndThings,
     "qa3": _WhereWasIt,
-    "qa4": _Rows,
     "qa5": _WhoGaveIt,
 }
-"""The scene of each task, made from its words and a source of chance."""
+"""The scene of each task about people, made from its words and a source of chance."""

@@ -7,7 +7,6 @@ import random
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,6 +14,7 @@ from tokenizers import Tokenizer
 
 from armt import hardware
 from armt.model import ArmtModel
+from armt.rows import parts
 from armt.state import MemoryState
 from armt_lab import corpus
 from armt_lab.asking import KEPT, Asker
@@ -165,20 +165,18 @@ class Trainer:
         return graded
 
     def _shares(self) -> list[Reading]:
-        """The rows in as many parts as there are threads, each as large as any other or one row larger."""
-        parts = min(self.threads, len(self.streams))
-        ends = [i * len(self.streams) // parts for i in range(parts + 1)]
+        """The rows in as many parts as there are threads."""
         return [
             Reading(
                 self.model,
                 self.asker,
                 self.source,
                 self.stage,
-                self.streams[start:end],
-                self.state.rows(slice(start, end)),
-                f"{self.recipe.seed}/{self.step}/{start}",
+                self.streams[part],
+                self.state.rows(part),
+                f"{self.recipe.seed}/{self.step}/{part.start}",
             )
-            for start, end in pairwise(ends)
+            for part in parts(len(self.streams), self.threads)
         ]
 
     def _learn(self, share: Reading) -> tuple[list[Graded], tuple[torch.Tensor | None, ...]]:

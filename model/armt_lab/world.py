@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from armt_lab.rooms import Rooms
 from armt_lab.scenes import SCENES, Question
 from armt_lab.words import DROPS, GIVES, GRABS, MOVES, OBJECTS, PEOPLE, PLACES, TASKS, UNKNOWN, Words
 
@@ -33,6 +34,9 @@ __all__ = [
     "World",
     "story",
 ]
+
+
+_SCENES = {**SCENES, "qa4": Rooms}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -66,7 +70,7 @@ class World:
             raise ValueError(f"task {task!r} is not one of {', '.join(TASKS)}")
         self.task = task
         self.count = 0
-        self._scene = SCENES[task](words or Words(PEOPLE[task]), rng, busy)
+        self._scene = _SCENES[task](words or Words(PEOPLE[task]), rng, busy)
 
     def fact(self) -> str:
         """Let the next thing happen and tell it in one sentence."""

@@ -203,13 +203,13 @@ class Absorber:
                 continue
             if not data:
                 return
-            began = time.monotonic()
+            began = time.perf_counter()
             async with contextlib.aclosing(fold(self._engine, resident.folded, data, piece)) as steps:
                 async for folded in steps:
                     await self._step(reading, folded)
                     if self._closing:
                         raise ShuttingDown
-            bytes_per_second = len(data) / (time.monotonic() - began)
+            bytes_per_second = len(data) / (time.perf_counter() - began)
             piece = min(max(FOLD_BYTES, int(FOLD_SECONDS * bytes_per_second)), MOST_FOLD_BYTES)
 
     async def _step(self, reading: Reading, folded: Folded) -> None:
