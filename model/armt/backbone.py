@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, DynamicCache
+from transformers import AttentionInterface, AutoConfig, AutoModelForCausalLM, DynamicCache
 from transformers.models.llama.modeling_llama import rotate_half
 
 from armt.errors import ConfigError
@@ -37,6 +37,45 @@ def check_known(model_type: str) -> None:
         raise ConfigError(f"the architecture {model_type!r} is not supported; known are: {known}")
 
 
+def two_products(  # noqa: PLR0917 - as transformers calls it
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    scaling: float,
+    **_: object,
+) -> tuple[Tensor, None]:
+    """Attention spelt out; its gradient is cheaper than the fused kernel's on a CPU.
+
+    Args:
+        module: the block's attention, which knows how many heads share a key.
+        query: [batch, heads, n, d_head].
+        key: [batch, heads or fewer, m >= n, d_head].
+        value: as `key`.
+        mask: [.., n, m] bool; None is causal.
+        scaling: of the scores.
+
+    Returns:
+        [batch, n, heads, d_head], and no weights.
+    """
+    shared = getattr(module, "num_key_value_groups", 1)
+    if shared > 1:
+        key, value = (part.repeat_interleave(shared, dim=1) for part in (key, value))
+    batch, heads, n, d_head = query.shape
+    m = key.shape[2]
+    if mask is None:
+        mask = torch.ones(n, m, dtype=torch.bool, device=query.device).tril(m - n)
+    unseen = torch.zeros(mask.shape, dtype=value.dtype, device=mask.device).masked_fill(~mask, -torch.inf)
+    unseen = unseen.expand(batch, heads, n, m).flatten(0, 1)
+    query, key, value = (part.flatten(0, 1) for part in (query, key, value))
+    weights = torch.baddbmm(unseen, query, key.mT, alpha=scaling).softmax(dim=-1).to(value.dtype)
+    return (weights @ value).view(batch, heads, n, d_head).transpose(1, 2), None
+
+
+AttentionInterface.register(two_products.__name__, two_products)
+
+
 class Backbone(nn.Module):
     """A causal language model taken apart: embed, place, run the blocks one by one, norm, head.
 
@@ -60,6 +99,10 @@ class Backbone(nn.Module):
         self.hf.eval()
         self._cache_argument = "layer_past" if model_type == "gpt_neox" else "past_key_values"
         self._final_norm = FINAL_NORM[model_type]
+
+    def spell_out_attention(self) -> None:
+        """Attend by `two_products` from now on, not by the fused kernel: what training on a CPU gains by."""
+        self.hf.set_attn_implementation(two_products.__name__)
 
     @property
     def blocks(self) -> nn.ModuleList:
@@ -89,7 +132,10 @@ class Backbone(nn.Module):
         body = self.hf.base_model
         if hasattr(body, "wpe"):
             return x + body.wpe(positions), None
-        return x, body.rotary_emb(x, positions)
+        rotary = body.rotary_emb(x, positions)
+        if torch.is_autocast_enabled(x.device.type):  # as they are where the weights are of that dtype
+            rotary = tuple(part.to(torch.get_autocast_dtype(x.device.type)) for part in rotary)
+        return x, rotary
 
     def run(
         self,

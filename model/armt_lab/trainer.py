@@ -74,6 +74,8 @@ class Trainer:
         self.source = Source(noise, lru_cache(KEPT)(self._encode), self._words(sentences))
         self.gates = Gates()
         self.model = ArmtModel(recipe.size.config(recipe.stages[0].segment)).to(device)
+        if device.type == "cpu":
+            self.model.backbone.spell_out_attention()
         initialise(self.model, recipe.seed)
         self.asker = Asker(self.tokenizer, device)
         inner = {n: p for n, p in self.model.named_parameters() if ".layers." in n and p.dim() > 1}
