@@ -73,7 +73,8 @@ class _Thing:
     holder: str | None = None
     touch: int = -1  # the last fact that names it
     here: _Stay | None = None  # None: nobody can tell yet
-    before: _Stay | None = None
+    came: dict[str, Question] = dataclasses.field(default_factory=dict)
+    """For each place it was carried to, of the last time: where it was before."""
 
 
 class _People:
@@ -170,7 +171,8 @@ class _PeopleAndThings(_People):
         ]
         where = [("qa2", question) for question in self._open.values()]
         were = [("qa3", question) for question in self._were()]
-        return super().asides() + places + holders + self._carrying() + where + were
+        earlier = [("earlier", question) for question in self._earlier()]
+        return super().asides() + places + holders + self._carrying() + where + were + earlier
 
     def _carrying(self) -> list[tuple[str, Question]]:
         """What everyone has in his hands, where it is nothing or one thing."""
@@ -193,7 +195,11 @@ class _PeopleAndThings(_People):
         for key, thing in self._things.items():
             if thing.holder == name:
                 thing.place = person.place
-                thing.before, thing.here = thing.here, _Stay(person.place, person.told, thing.touch)
+                before, thing.here = thing.here, _Stay(person.place, person.told, thing.touch)
+                if before is not None:
+                    facts = tuple(sorted((before.move, thing.touch, person.told)))
+                    text = f"Where was the {key} before the {person.place}?"
+                    thing.came[person.place] = Question(text, before.place, facts)
                 self._changed(key, thing, person)
 
     def _grab_or_drop(self, name: str, key: str, now: int) -> str:
@@ -241,14 +247,20 @@ class _PeopleAndThings(_People):
             self._gifts[text] = Question(text, answer, (now,))
 
     def _were(self) -> list[Question]:
+        """Where things were before they came to where they are."""
         return [
-            Question(
-                f"Where was the {key} before the {thing.here.place}?",
-                thing.before.place,
-                tuple(sorted((thing.before.move, thing.here.touch, thing.here.move))),
-            )
-            for key, thing in self._things.items()
-            if thing.here is not None and thing.before is not None
+            thing.came[thing.here.place]
+            for thing in self._things.values()
+            if thing.here is not None and thing.here.place in thing.came
+        ]
+
+    def _earlier(self) -> list[Question]:
+        """Where they were before they came to where they are no longer."""
+        return [
+            question
+            for thing in self._things.values()
+            for place, question in thing.came.items()
+            if thing.here is not None and place != thing.here.place
         ]
 
 

@@ -46,10 +46,10 @@ DROPS = ("left", "discarded", "dropped", "put down")
 GIVES = ("gave", "handed", "passed")
 OPPOSITE: Mapping[str, str] = {"north": "south", "south": "north", "east": "west", "west": "east"}
 TASKS = tuple(PEOPLE)
-ASIDES = ("before", "holder", "carrying", "beside", "subject", "object")
+ASIDES = ("before", "earlier", "holder", "carrying", "beside", "subject", "object")
 """Kinds of questions that are steps towards those of a task.
 
-Where somebody was before he came to a place; who has a thing; what somebody carries; what is beside a room,
+Where somebody was before he came to a place, or a thing that is there no longer; who has a thing; what somebody carries; what is beside a room,
 of any row: in whatever words, or in those of the fact, after its subject ("What is north of the garden?") or
 its object ("What is the hallway north of?").
 """

@@ -74,17 +74,31 @@ def _where_is_thing(events: Sequence[tuple[str, ...]]) -> Answers:
     }
 
 
+def _stays(events: Sequence[tuple[str, ...]], what: str) -> list[tuple[str, int, int]]:
+    """Where a thing was, one place after the other, each as `thing_at` gave it first."""
+    stays: list[tuple[str, int, int]] = []
+    for now in range(1, len(events) + 1):
+        at = thing_at(events, what, now)
+        if at and (not stays or stays[-1][0] != at[0]):
+            stays.append(at)
+    return stays
+
+
 def _where_was_thing(events: Sequence[tuple[str, ...]]) -> Answers:
     answers: Answers = {}
     for what in _things(events):
-        stays: list[tuple[str, int, int]] = []
-        for now in range(1, len(events) + 1):
-            at = thing_at(events, what, now)
-            if at and (not stays or stays[-1][0] != at[0]):
-                stays.append(at)
-        if len(stays) > 1:
-            (place, move, _), (here, *needed) = stays[-2:]
+        for (place, move, _), (here, *needed) in list(pairwise(_stays(events, what)))[-1:]:
             answers[f"Where was the {what} before the {here}?"] = (place, tuple(sorted([move, *needed])))
+    return answers
+
+
+def _where_was_thing_earlier(events: Sequence[tuple[str, ...]]) -> Answers:
+    answers: Answers = {}
+    for what in _things(events):
+        stays = _stays(events, what)
+        for (place, move, _), (here, *needed) in pairwise(stays):  # of several times the last one is meant
+            if here != stays[-1][0]:
+                answers[f"Where was the {what} before the {here}?"] = (place, tuple(sorted([move, *needed])))
     return answers
 
 
@@ -173,6 +187,7 @@ _TASKS: dict[str, Callable[[Sequence[tuple[str, ...]]], Answers]] = {
     "qa4": _how_rooms_lie,
     "qa5": _who_gave,
     "before": _where_was_person,
+    "earlier": _where_was_thing_earlier,
     "holder": _who_has_thing,
     "carrying": _what_is_carried,
     "beside": _how_rooms_lie,
