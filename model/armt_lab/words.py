@@ -49,9 +49,9 @@ TASKS = tuple(PEOPLE)
 ASIDES = ("before", "earlier", "holder", "carrying", "beside", "subject", "object")
 """Kinds of questions that are steps towards those of a task.
 
-Where somebody was before he came to a place, or a thing that is there no longer; who has a thing; what somebody carries; what is beside a room,
-of any row: in whatever words, or in those of the fact, after its subject ("What is north of the garden?") or
-its object ("What is the hallway north of?").
+Where somebody was before he came to a place, or a thing before it came to one where it is no longer; who has
+a thing; what somebody carries; what is beside a room, of any row: in whatever words, or in those of the fact,
+after its subject ("What is north of the garden?") or its object ("What is the hallway north of?").
 """
 
 NONE = "nothing"
