@@ -23,7 +23,7 @@ Features = Literal["dpfp", "product"]
 """How phi makes a key of d_mem numbers: see `memory.dpfp` and, ours, `memory.product`."""
 
 # Options that came after models had been saved.
-_YOUNGER = ("features", "gate", "normalise_write", "overlap", "conv", "conv_rank")
+_YOUNGER = ("features", "gate", "normalise_write", "overlap", "conv", "conv_rank", "fold_tail")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -52,6 +52,9 @@ class ArmtConfig:
             attention. Ids before those in view (segment and overlap) count as nothing.
         conv_rank: C_j = A B_j with one A [d_model, conv_rank] for all taps, so that a word looks alike at
             whatever distance; 0: C_j is diagonal, channel by channel.
+        fold_tail: for an answer, the tail is absorbed into the fork as a segment shorter than others, and the
+            prompt begins a segment of its own: what was read last is answered from memory like all else.
+            Otherwise tail and prompt are in view together.
     """
 
     backbone: Mapping[str, Any]
@@ -69,6 +72,7 @@ class ArmtConfig:
     overlap: int = 0
     conv: int = 0
     conv_rank: int = 0
+    fold_tail: bool = False
 
     def __post_init__(self) -> None:
         for name in ("segment_size", "d_mem"):
@@ -118,8 +122,9 @@ class ArmtConfig:
             raise ConfigError("conv_rank is of the convolution: set conv, its taps")
         if self.overlap > size:
             raise ConfigError(f"an overlap of {self.overlap} ids is more than a segment of {size}")
-        if self.overlap and (self.wrap_pos or self.positions_run_on):
-            raise ConfigError("an overlap needs rotary positions: GPT-2 has a row for each")
+        for name in ("overlap", "fold_tail"):
+            if getattr(self, name) and (self.wrap_pos or self.positions_run_on):
+                raise ConfigError(f"{name} needs rotary positions: GPT-2 has a row for each")
 
     def _check_positions(self) -> None:
         """Refuse a segment that the backbone cannot see whole."""

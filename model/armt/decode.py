@@ -2,7 +2,7 @@
 
 Memory tokens come last in a segment, so a key-value cache inside the segment is exact. A segment that is full
 is absorbed into the fork only when another token must be run: the logits of its last token are those computed
-in it.
+in it. A model with `fold_tail` absorbs the tail too, before the prompt.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ def decode(
     ids: Sequence[int],
     sampling: Sampling,
     stop_ids: frozenset[int] = frozenset(),
+    *,
+    told: int = 0,
 ) -> Iterator[int]:
     """Continue `ids`, one token at a time.
 
@@ -40,6 +42,8 @@ def decode(
         ids: the tail and the prompt, at least one id, of any length.
         sampling: how tokens are chosen and how many at most.
         stop_ids: generation ends before any of these; it is not yielded.
+        told: how many of `ids` are the tail, which a model with `fold_tail` absorbs into the fork; where
+            nothing follows them they are what is to be continued.
 
     Returns:
         An iterator that computes each id when asked for it; dropping it stops the work.
@@ -55,11 +59,15 @@ def decode(
     strangers = [i for i in ids if not 0 <= i < vocabulary]
     if strangers:
         raise ArmtError(f"token id {strangers[0]} is not in the model's vocabulary of {vocabulary}")
-    return _generate(_Fork(model, state), ids, sampling, stop_ids)
+    tail = told if model.config.fold_tail and told < len(ids) else 0
+    return _generate(_Fork(model, state), ids[:tail], ids[tail:], sampling, stop_ids)
 
 
-def _generate(fork: _Fork, ids: Sequence[int], sampling: Sampling, stop_ids: frozenset[int]) -> Iterator[int]:
+def _generate(
+    fork: _Fork, tail: Sequence[int], ids: Sequence[int], sampling: Sampling, stop_ids: frozenset[int]
+) -> Iterator[int]:
     generator = sampling.generator()
+    fork.fold(tail)
     logits = fork.prefill(ids)
     for count in range(1, sampling.max_tokens + 1):
         token = choose(logits, sampling, generator)
@@ -78,6 +86,12 @@ class _Fork:
         self._state = state
         self._segment: list[int] = []
         self._cache = DynamicCache()
+
+    def fold(self, tail: Sequence[int]) -> None:
+        """Absorb ids, the last of them as a segment that is shorter than others."""
+        size = self._model.config.segment_size
+        for start in range(0, len(tail), size):
+            self._absorb(tail[start : start + size])
 
     def prefill(self, ids: Sequence[int]) -> Tensor:
         """Run at least one id, absorbing full segments that more ids follow. Logits [vocab]."""

@@ -99,10 +99,10 @@ class ArmtModel(nn.Module):
         return MemoryState.empty(self.config, batch, self.device)
 
     def absorb(self, ids: Tensor, state: MemoryState) -> MemoryState:
-        """Read one full segment a row.
+        """Read one segment a row.
 
         Args:
-            ids: [batch, segment_size] int64.
+            ids: [batch, segment_size] int64; of a model that folds the tail it may be shorter.
             state: the rows' memories; left as they are.
 
         Returns:
@@ -115,7 +115,8 @@ class ArmtModel(nn.Module):
 
     def absorb_with_gates(self, ids: Tensor, state: MemoryState) -> tuple[MemoryState, Tensor]:
         """Absorb, and the logits of the write gates, [layers with memory, batch, writers]."""
-        assert ids.shape[1] == self.config.segment_size, "absorb takes full segments"
+        shorter = ids.shape[1] < self.config.segment_size
+        assert ids.shape[1] == self.config.segment_size or (shorter and self.config.fold_tail)
         return self._write(self._run(ids, state, heed_text=False)[1], ids, state)
 
     def absorb_ahead(

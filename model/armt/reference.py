@@ -7,6 +7,7 @@ Equations: ARMT, arXiv 2407.04841.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
@@ -156,26 +157,32 @@ def positions(config: ArmtConfig, n: int, number: int) -> list[int]:
     return list(range(n + M))
 
 
+def starts(config: ArmtConfig, n: int, told: int) -> list[int]:
+    """Where the segments of n ids begin, the first `told` of which are a text and the others a prompt."""
+    prompt = told if config.fold_tail and told < n else 0
+    return [*range(0, prompt, config.segment_size), *range(prompt, n, config.segment_size)]
+
+
 @torch.no_grad()
-def document(model: ArmtModel, ids: Sequence[int]) -> tuple[Tensor, list[Memories]]:
+def document(model: ArmtModel, ids: Sequence[int], told: int = 0) -> tuple[Tensor, list[Memories]]:
     """A whole text: logits [len(ids), vocab], and the memories after each segment, a partial last one too."""
     config = model.config
-    size, overlap = config.segment_size, config.overlap
+    overlap = config.overlap
     shown = [*[config.overlap_fill] * config.overlap, *ids]
     logits: list[Tensor] = []
     history: list[Memories] = []
-    for start in range(0, len(ids), size):
+    for number, (start, end) in enumerate(pairwise([*starts(config, len(ids), told), len(ids)])):
         before = history[-1] if history else {}
         recent = shown[start : start + overlap]
-        found, after = segment(model, ids[start : start + size], before, start // size, recent)
+        found, after = segment(model, ids[start:end], before, number, recent)
         logits.append(found)
         history.append(after)
     return torch.cat(logits), history
 
 
-def generate(model: ArmtModel, ids: Sequence[int], count: int) -> list[int]:
+def generate(model: ArmtModel, ids: Sequence[int], count: int, told: int = 0) -> list[int]:
     """Greedy continuation by `count` tokens; the whole document is computed anew for each."""
     new: list[int] = []
     for _ in range(count):
-        new.append(int(document(model, [*ids, *new])[0][-1].argmax()))
+        new.append(int(document(model, [*ids, *new], told)[0][-1].argmax()))
     return new

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -26,6 +27,9 @@ YOUNG, YOUNG_DENSITY = 0.5, (0.3, 1.0)
 
 ACROSS, ACROSS_SEGMENT, ACROSS_IDS = 0.2, 64, 8
 """Share of steps in which the end of a segment cuts a question, from what segment size on, and how late."""
+
+SHORT = 0.5
+"""Share of segments that are shorter than others, where the tail is folded."""
 
 
 @dataclasses.dataclass
@@ -59,6 +63,7 @@ class Reading:
         state: their memories; after `read` those after its segments, detached.
         seed: of what is drawn for the share as a whole.
         gates: what `read` saw of them.
+        tokens: ids that `read` took from the streams.
     """
 
     model: ArmtModel
@@ -69,6 +74,7 @@ class Reading:
     state: MemoryState
     seed: str
     gates: Gates = dataclasses.field(default_factory=Gates)
+    tokens: int = 0
 
     def read(self) -> list[Graded]:
         """Read on and ask, as the stage says; returns what was asked, which of few rows may be nothing."""
@@ -90,32 +96,37 @@ class Reading:
         stage, size = self.stage, self.stage.segment
         rng = random.Random(f"{self.seed}/looks")
         state = self._restart_some()
-        ids = torch.tensor([s.peek((stage.segments + 1) * size) for s in self.streams], device=self._device)
+        ends = list(accumulate(self._length(rng) for _ in range(stage.segments)))
+        ids = torch.tensor([s.peek(ends[-1] + size) for s in self.streams], device=self._device)
         graded = []
-        for k in range(1, stage.segments + 1):
-            state, gates = self.model.absorb_with_gates(ids[:, (k - 1) * size : k * size], state)
-            self._judge(gates, (k - 1) * size)
-            following = ids[:, k * size : (k + 1) * size]
-            graded.append(
-                self._ask(self.streams, following, state, first=k * size, lookahead=stage.lookahead)
-            )
-        if size >= ACROSS_SEGMENT and rng.random() < ACROSS:
-            graded.append(self._ask_across(ids[:, stage.segments * size :], state, rng))
+        for start, end in pairwise([0, *ends]):
+            state, gates = self.model.absorb_with_gates(ids[:, start:end], state)
+            self._judge(gates, start, end)
+            following = ids[:, end : end + size]
+            graded.append(self._ask(self.streams, following, state, first=end, lookahead=stage.lookahead))
+        if size >= ACROSS_SEGMENT and rng.random() < ACROSS and not self.model.config.fold_tail:
+            graded.append(self._ask_across(ids[:, ends[-1] :], state, rng))
         graded.append(self._ask_young())
         self.state = state.detach()
+        self.tokens = len(self.streams) * ends[-1]
         for stream in self.streams:
-            stream.advance(stage.segments * size, keep=self.model.config.overlap)
+            stream.advance(ends[-1], keep=self.model.config.overlap)
         return graded
 
-    def _judge(self, gates: torch.Tensor, start: int) -> None:
-        """Note which rows opened a gate, [layers, rows, writers], and what was in view there.
+    def _length(self, rng: random.Random) -> int:
+        """How many ids the next segment has."""
+        size = self.stage.segment
+        return rng.randint(1, size) if self.model.config.fold_tail and rng.random() < SHORT else size
+
+    def _judge(self, gates: torch.Tensor, start: int, end: int) -> None:
+        """Note which rows opened a gate, [layers, rows, writers], and what was in view from `start` to `end`.
 
         Where it was background alone, every gate should be far from opening, and sentences on which one
         opened are to be shown again.
         """
-        size, overlap = self.stage.segment, self.model.config.overlap
+        overlap = self.model.config.overlap
         widest = gates.float().amax(dim=(0, 2)) - SHUT
-        views = [stream.in_view(start - overlap, start + size) for stream in self.streams]
+        views = [stream.in_view(start - overlap, end) for stream in self.streams]
         are_noise = [all(told.sentence >= 0 for told in view) for view in views]
         for view, is_noise, opened in zip(views, are_noise, (widest > 0).tolist(), strict=True):
             (self.gates.noise if is_noise else self.gates.fact).append(opened)
@@ -130,8 +141,13 @@ class Reading:
         count = max(1, round(YOUNG * len(self.streams)))
         streams = [Stream(self.source, stage, rng) for _ in range(count)]
         size = self.stage.view or self.stage.segment
+        state = self.model.empty_state(count)
+        if self.model.config.fold_tail:
+            length = rng.randint(1, size)
+            ids = torch.tensor([s.peek(length) for s in streams], device=self._device)
+            return self._ask(streams, ids[:, :0], self.model.absorb(ids, state), first=length, lookahead=0)
         ids = torch.tensor([s.peek(size) for s in streams], device=self._device)
-        return self._ask(streams, ids, self.model.empty_state(count), first=0, lookahead=1)
+        return self._ask(streams, ids, state, first=0, lookahead=1)
 
     def _ask_across(self, ids: torch.Tensor, state: MemoryState, rng: random.Random) -> Graded:
         """Ask where the segment ends within the question: as in `armt.decode`, its beginning is absorbed."""

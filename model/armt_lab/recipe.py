@@ -40,6 +40,7 @@ class Size:
     overlap: int = 16
     conv: int = 0
     conv_rank: int = 0
+    fold_tail: bool = False
 
     def config(self, segment_size: int) -> ArmtConfig:
         """The library's config of such a model at a segment size."""
@@ -67,6 +68,7 @@ class Size:
             overlap=self.overlap,
             conv=self.conv,
             conv_rank=self.conv_rank,
+            fold_tail=self.fold_tail,
         )
 
 
@@ -75,7 +77,7 @@ class Stage:
     """One step of the curriculum; it ends when the running accuracy reaches `until` or after `max_steps`.
 
     Attributes:
-        segment: token ids in a segment.
+        segment: token ids in a segment; of a model that folds the tail half are shorter.
         segments: segments absorbed in one optimizer step, with gradients through all of them.
         rows: streams in the batch.
         density: lowest and highest share of facts among sentences; drawn log-uniformly for each story. What
@@ -93,7 +95,8 @@ class Stage:
         view: ids at most of a text that is asked about before any of it is absorbed; 0 means a segment.
         questions: asked of each row after each segment.
         drawn: questions drawn for each that is asked: the one with the oldest facts is.
-        lookahead: how often they come within the next segment instead, as happens in service.
+        lookahead: how often they come within the next segment instead, as happens in service unless the model
+            folds the tail.
         until: running accuracy that ends the stage early.
         min_steps: steps it takes at least.
         max_steps: steps it takes at most.

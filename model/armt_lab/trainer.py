@@ -163,7 +163,7 @@ class Trainer:
             self.recent.append(torch.cat([g.right for g in graded]).float().mean().item())
         self.step += 1
         self.stage_step += 1
-        self.tokens += self.stage.rows * self.stage.segments * self.stage.segment
+        self.tokens += sum(share.tokens for share in shares)
         return graded
 
     def _shares(self) -> list[Reading]:

@@ -50,7 +50,14 @@ class Decode(Protocol):
     """How answers are made: `armt.decode.decode`, or a stand-in in tests."""
 
     def __call__(
-        self, model: ArmtModel, state: MemoryState, ids: Ids, sampling: Sampling, stop_ids: frozenset[int]
+        self,
+        model: ArmtModel,
+        state: MemoryState,
+        ids: Ids,
+        sampling: Sampling,
+        stop_ids: frozenset[int],
+        *,
+        told: int,
     ) -> Iterator[int]:
         """Ids that continue `ids`, each computed when asked for."""
         ...
@@ -132,9 +139,11 @@ class Engine:
         return await asyncio.wrap_future(job.future)
 
     async def generate(
-        self, memory: MemoryState, ids: Ids, sampling: Sampling, stop_ids: frozenset[int]
+        self, memory: MemoryState, ids: Ids, sampling: Sampling, stop_ids: frozenset[int], told: int = 0
     ) -> AsyncGenerator[int, None]:
-        """The ids that answer `ids` (tail and prompt), as they come. Closing the generator stops the work.
+        """The ids that answer `ids`, as they come; `told` of them are the tail, the others the prompt.
+
+        Closing the generator stops the work.
 
         Raises:
             ContextFull: the model numbers positions across segments and has too few left.
@@ -147,7 +156,7 @@ class Engine:
                 loop.call_soon_threadsafe(items.put_nowait, item)
 
         def start() -> Iterator[int]:
-            return self._decode(self._model, memory.to(self._device), ids, sampling, stop_ids)
+            return self._decode(self._model, memory.to(self._device), ids, sampling, stop_ids, told=told)
 
         job = _Answer(start, emit)
         self._submit(lambda: self._begin_answer(job))

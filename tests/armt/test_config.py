@@ -20,7 +20,15 @@ def test_a_config_comes_back_from_its_plain_json(arch: str) -> None:
 
 def test_an_option_that_came_later_does_not_change_the_json_of_older_models() -> None:
     assert "gate" not in tiny.config().to_dict()
-    later = tiny.config(features="product", gate="hard", normalise_write=True, overlap=4, conv=2, conv_rank=3)
+    later = tiny.config(
+        features="product",
+        gate="hard",
+        normalise_write=True,
+        overlap=4,
+        conv=2,
+        conv_rank=3,
+        fold_tail=True,
+    )
     assert ArmtConfig.from_dict(json.loads(json.dumps(later.to_dict()))) == later
 
 
@@ -61,7 +69,8 @@ def test_an_option_that_is_not_known_is_refused_by_name() -> None:
         ("llama", {"conv": 1.5}, "conv must be a whole number of at least 0"),
         ("llama", {"conv_rank": 4}, "conv_rank is of the convolution: set conv"),
         ("llama", {"overlap": 9}, "an overlap of 9 ids is more than a segment of 8"),
-        ("gpt2", {"write_rule": "official", "overlap": 2}, "an overlap needs rotary positions"),
+        ("gpt2", {"write_rule": "official", "overlap": 2}, "overlap needs rotary positions"),
+        ("gpt2", {"write_rule": "official", "fold_tail": True}, "fold_tail needs rotary positions"),
         ("llama", {"wrap_layers": (True,)}, "wrap_layers has 1 entries but there are 2 layers"),
         ("llama", {"wrap_layers": (False, False)}, "gives no layer a memory"),
         ("llama", {"wrap_pos": True, "write_rule": "paper"}, "wrap_pos is for gpt2"),

@@ -148,3 +148,40 @@ def test_ids_shown_again_before_a_segment_are_seen_by_questions_too() -> None:
         assert continued(model, state, prompt, max_tokens=12) == reference.generate(
             model, IDS[: read + asked], 12
         )
+
+
+@pytest.mark.parametrize("tail", [0, 1, 5, 8, 11])
+@pytest.mark.parametrize("prompt", [1, 8, 11])
+def test_a_tail_that_is_folded_is_absorbed_and_the_prompt_begins_a_segment(tail: int, prompt: int) -> None:
+    model = tiny.model(seed=2, fold_tail=True, overlap=3, conv=2)
+    ids, count = IDS[: 16 + tail + prompt], 12
+    state = after(model, IDS[:16])
+
+    found = list(decode(model, state, ids[16:], Sampling(max_tokens=count), told=tail))
+
+    assert found == reference.generate(model, ids, count, told=16 + tail)
+    if tail % 8:  # what was told is in another place than if it were in view
+        assert found != reference.generate(model, ids, count)
+
+
+def test_a_folded_tail_leaves_the_memory_as_it_was() -> None:
+    model = tiny.model(fold_tail=True)
+    state = after(model, IDS[:16])
+    before = state.rows(slice(None))
+
+    list(decode(model, state, IDS[16:30], Sampling(max_tokens=3), told=9))
+
+    assert torch.equal(state.W, before.W)
+    assert state.segments.tolist() == [2]
+
+
+def test_a_tail_that_nothing_follows_is_continued() -> None:
+    model = tiny.model(seed=2, fold_tail=True)
+    found = list(decode(model, model.empty_state(), IDS[:13], Sampling(max_tokens=9), told=13))
+    assert found == reference.generate(model, IDS[:13], 9)
+
+
+def test_a_model_that_does_not_fold_the_tail_has_it_in_view() -> None:
+    model = tiny.model(seed=2)
+    found = list(decode(model, model.empty_state(), IDS[:13], Sampling(max_tokens=9), told=6))
+    assert found == reference.generate(model, IDS[:13], 9, told=6) == reference.generate(model, IDS[:13], 9)

@@ -4,6 +4,7 @@ import dataclasses
 import math
 import random
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -15,6 +16,11 @@ from armt_lab.streams import Stream
 from armt_lab.train import export, run
 from armt_lab.trainer import Trainer
 from armt_lab.words import EVERYONE, HELD_OUT, NOBODY, NOTHING, OBJECTS, PLACES, STRANGERS, UNKNOWN
+
+if TYPE_CHECKING:
+    from armt.model import ArmtModel
+    from armt.state import MemoryState
+    from armt_lab.asking import Graded
 
 
 def weights(trainer: Trainer) -> torch.Tensor:
@@ -84,12 +90,39 @@ def test_a_run_ends_with_metrics_and_a_model_that_the_library_loads(runs: Path, 
     assert loaded.template.stop == ("<|end|>",)
     assert loaded.model.config.segment_size == 64
     ids = torch.arange(64).unsqueeze(0)
-    assert torch.equal(
+    torch.testing.assert_close(  # training spells attention out
         loaded.model.absorb(ids, loaded.model.empty_state()).W,
         trainer.model.absorb(ids, trainer.model.empty_state()).W,
     )
     plots.training(trainer.folder / "metrics.csv", tmp_path / "training.png")
     assert (tmp_path / "training.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_where_the_tail_is_folded_segments_are_of_any_length_and_nothing_told_is_in_view(
+    runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = dataclasses.replace(TINY.stages[1], lookahead=0.0)
+    size = dataclasses.replace(TINY.size, fold_tail=True)
+    trainer = trainer_in(runs, "folding", recipe=dataclasses.replace(TINY, size=size, stages=(stage,)))
+    absorb_with_gates, grade = trainer.model.absorb_with_gates, trainer.asker.grade
+    lengths: list[int] = []
+    in_view: list[int] = []
+
+    def absorbing(ids: torch.Tensor, state: MemoryState) -> tuple[MemoryState, torch.Tensor]:
+        lengths.append(ids.shape[1])
+        return absorb_with_gates(ids, state)
+
+    def grading(model: ArmtModel, text: torch.Tensor, *rest: Any) -> Graded:
+        in_view.append(text.shape[1])
+        return grade(model, text, *rest)
+
+    monkeypatch.setattr(trainer.model, "absorb_with_gates", absorbing)
+    monkeypatch.setattr(trainer.asker, "grade", grading)
+    for _ in range(8):
+        trainer.train_step()
+    assert max(lengths) == stage.segment
+    assert len({length for length in lengths if length < stage.segment}) > 1
+    assert set(in_view) == {0}
 
 
 def test_a_gate_that_opens_on_noise_is_punished_and_its_sentences_are_shown_again(runs: Path) -> None:

@@ -32,9 +32,9 @@ TINY = recipe.Recipe(
 )
 
 
-def trainer_in(runs: Path, name: str, threads: int = 1) -> Trainer:
-    """A run of TINY that has not begun, with the book and the tokenizer of the fixture `runs`."""
+def trainer_in(runs: Path, name: str, threads: int = 1, recipe: recipe.Recipe = TINY) -> Trainer:
+    """A run that has not begun, with the book and the tokenizer of the fixture `runs`."""
     folder = runs / name
     folder.mkdir(exist_ok=True)
     (folder / "tokenizer.json").write_bytes((runs / "first" / "tokenizer.json").read_bytes())
-    return Trainer(TINY, folder, runs / "books", CPU, threads)
+    return Trainer(recipe, folder, runs / "books", CPU, threads)

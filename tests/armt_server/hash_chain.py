@@ -76,7 +76,12 @@ def _link(W: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
 
 
 def decode(
-    model: HashChain, state: MemoryState, ids: Sequence[int], sampling: Sampling, stop_ids: frozenset[int]
+    model: HashChain,
+    state: MemoryState,
+    ids: Sequence[int],
+    sampling: Sampling,
+    stop_ids: frozenset[int],
+    **_: int,
 ) -> Iterator[int]:
     """Letters that depend on the memory and on all ids; the byte tokenizer's ids of them."""
     state, rest = absorb_full(model, state, ids)

@@ -125,7 +125,7 @@ async def test_an_answer_does_not_wait_for_a_long_absorption():
     model, text = HashChain(), "a long text " * 20
     absorbed = []
 
-    def watching(*_: object) -> Iterator[int]:
+    def watching(*_: object, **__: object) -> Iterator[int]:
         for _token in range(8):
             absorbed.append(len(model.batches))
             yield 7
@@ -146,7 +146,7 @@ async def test_an_answer_does_not_wait_for_a_long_absorption():
 async def test_closing_an_answer_stops_the_work():
     made = 0
 
-    def endless(*_: object) -> Iterator[int]:
+    def endless(*_: object, **__: object) -> Iterator[int]:
         nonlocal made
         while True:
             made += 1
@@ -162,7 +162,7 @@ async def test_closing_an_answer_stops_the_work():
 
 
 async def test_what_fails_in_an_answer_is_raised_where_it_is_read():
-    def broken(*_: object) -> Iterator[int]:
+    def broken(*_: object, **__: object) -> Iterator[int]:
         yield 7
         raise ValueError("no more")
 
@@ -176,7 +176,7 @@ async def test_what_fails_in_an_answer_is_raised_where_it_is_read():
 async def test_draining_ends_absorption_at_a_segment_boundary_and_answers_at_a_token():
     model = HashChain()
 
-    def endless(*_: object) -> Iterator[int]:
+    def endless(*_: object, **__: object) -> Iterator[int]:
         while True:
             yield 7
 

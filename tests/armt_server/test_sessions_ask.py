@@ -5,7 +5,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import pytest
-from hash_chain import LETTERS, TOKENIZER, HashChain, answer_at_once
+from hash_chain import LETTERS, TOKENIZER, HashChain, answer_at_once, fold_at_once
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from workers import PROSE, SOON, Worker, assert_read, working
@@ -33,7 +33,7 @@ def saying(text: str) -> Decode:
     """A fake way of decoding: it says the same whatever it is asked."""
 
     def decode(
-        model: object, state: object, ids: object, sampling: Sampling, stop_ids: object
+        model: object, state: object, ids: object, sampling: Sampling, stop_ids: object, **_: object
     ) -> Iterator[int]:
         yield from TOKENIZER.encode(text)[: sampling.max_tokens]
 
@@ -164,10 +164,25 @@ async def test_a_stop_text_ends_the_answer_and_is_not_part_of_it(
         assert (answer.text, answer.finish_reason) == (text, "stop")
 
 
+async def test_the_tail_is_told_apart_from_the_question(url: str):
+    tails: list[list[int]] = []
+
+    def watching(_model: object, _state: object, ids: list[int], *_: object, told: int) -> Iterator[int]:
+        tails.append(ids[:told])
+        return iter(())
+
+    async with working(url, decode=watching) as worker:  # type: ignore[arg-type]  # a fake
+        session_id = await worker.create()
+        await worker.ask(session_id)
+        await worker.append(session_id, PROSE)
+        await worker.ask(session_id)
+    assert tails == [[], fold_at_once(PROSE)[1]]
+
+
 async def test_leaving_an_answer_stops_the_work(url: str):
     made: list[int] = []
 
-    def endless(*_: object) -> Iterator[int]:
+    def endless(*_: object, **__: object) -> Iterator[int]:
         while True:
             made.append(1)
             yield TOKENIZER.encode("x")[0]
@@ -185,7 +200,7 @@ async def test_leaving_an_answer_stops_the_work(url: str):
 
 
 async def test_a_shutdown_ends_a_running_answer_with_a_reason(url: str):
-    def endless(*_: object) -> Iterator[int]:
+    def endless(*_: object, **__: object) -> Iterator[int]:
         while True:
             yield TOKENIZER.encode("x")[0]
 

@@ -84,12 +84,13 @@ async def answer(
     """
     folded = reached.folded
     rest = await asyncio.to_thread(engine.tokenizer.finish, folded.text)
-    ids = [*folded.tail_ids, *rest, *question.ids]
+    tail = [*folded.tail_ids, *rest]
+    ids = [*tail, *question.ids]
     if not ids:
         raise InvalidRequest("there is nothing to answer: the question and the session's text are empty")
     absorbed = time.monotonic()
     transcript = Transcript(engine.tokenizer, question.stops)
-    tokens = engine.generate(folded.memory, ids, question.sampling, question.stop_ids)
+    tokens = engine.generate(folded.memory, ids, question.sampling, question.stop_ids, len(tail))
     async with contextlib.aclosing(tokens):
         async for token in tokens:
             if new := transcript.add(token):
