@@ -14,7 +14,7 @@ import queue
 import threading
 from concurrent.futures import Future, InvalidStateError
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
 
 import torch
 
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 
     from armt.checkpoint import Checkpoint, PromptTemplate
-    from armt.model import ArmtModel
     from armt.sampling import Sampling
     from armt.state import MemoryState
     from armt.text import StreamTokenizer
@@ -45,22 +44,8 @@ FIRST_AHEAD: Final = 16
 T = TypeVar("T")
 Ids: TypeAlias = "Sequence[int]"
 
-
-class Decode(Protocol):
-    """How answers are made: `armt.decode.decode`, or a stand-in in tests."""
-
-    def __call__(
-        self,
-        model: ArmtModel,
-        state: MemoryState,
-        ids: Ids,
-        sampling: Sampling,
-        stop_ids: frozenset[int],
-        *,
-        told: int,
-    ) -> Iterator[int]:
-        """Ids that continue `ids`, each computed when asked for."""
-        ...
+Decode: TypeAlias = "Callable[..., Iterator[int]]"
+"""How answers are made: `armt.decode.decode`, or a stand-in in tests."""
 
 
 @dataclass(eq=False)

@@ -37,7 +37,7 @@ def saying(text: str) -> Decode:
     ) -> Iterator[int]:
         yield from TOKENIZER.encode(text)[: sampling.max_tokens]
 
-    return decode  # type: ignore[return-value]  # narrower names than the protocol's do not matter here
+    return decode
 
 
 async def test_an_answer_stands_on_everything_accepted_before_it(worker: Worker):
@@ -171,7 +171,7 @@ async def test_the_tail_is_told_apart_from_the_question(url: str):
         tails.append(ids[:told])
         return iter(())
 
-    async with working(url, decode=watching) as worker:  # type: ignore[arg-type]  # a fake
+    async with working(url, decode=watching) as worker:
         session_id = await worker.create()
         await worker.ask(session_id)
         await worker.append(session_id, PROSE)
@@ -187,7 +187,7 @@ async def test_leaving_an_answer_stops_the_work(url: str):
             made.append(1)
             yield TOKENIZER.encode("x")[0]
 
-    async with working(url, decode=endless) as worker:  # type: ignore[arg-type]  # a fake
+    async with working(url, decode=endless) as worker:
         session_id = await worker.create()
         async with aclosing(worker.sessions.ask(session_id, "Where?", Sampling())) as events:
             assert await anext(events) == Delta("x")
@@ -204,7 +204,7 @@ async def test_a_shutdown_ends_a_running_answer_with_a_reason(url: str):
         while True:
             yield TOKENIZER.encode("x")[0]
 
-    async with working(url, decode=endless) as worker:  # type: ignore[arg-type]  # a fake
+    async with working(url, decode=endless) as worker:
         events = worker.sessions.ask(await worker.create(), "Where?", Sampling())
         assert await anext(events) == Delta("x")
         await worker.sessions.close(SOON)

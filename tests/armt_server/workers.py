@@ -89,7 +89,7 @@ async def working(
     model: HashChain | None = None,
     *,
     checkpoint: Checkpoint | None = None,
-    decode: Decode = hash_chain.decode,  # type: ignore[assignment]  # it decodes the fake model
+    decode: Decode = hash_chain.decode,
     **options: Any,
 ) -> AsyncIterator[Worker]:
     """A worker on the store at `url`, which is closed in good order unless it was killed."""
