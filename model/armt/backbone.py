@@ -37,12 +37,13 @@ def check_known(model_type: str) -> None:
         raise ConfigError(f"the architecture {model_type!r} is not supported; known are: {known}")
 
 
-def two_products(  # noqa: PLR0917 - as transformers calls it
+def two_products(
     module: nn.Module,
     query: Tensor,
     key: Tensor,
     value: Tensor,
     mask: Tensor | None,
+    *,
     scaling: float,
     **_: object,
 ) -> tuple[Tensor, None]:

@@ -88,7 +88,7 @@ class _Fork:
         self._cache = DynamicCache()
 
     def fold(self, tail: Sequence[int]) -> None:
-        """Absorb ids, the last of them as a segment that is shorter than others."""
+        """Absorb ids, what is left of them after full segments as a shorter one."""
         size = self._model.config.segment_size
         for start in range(0, len(tail), size):
             self._absorb(tail[start : start + size])
@@ -97,8 +97,7 @@ class _Fork:
         """Run at least one id, absorbing full segments that more ids follow. Logits [vocab]."""
         size = self._model.config.segment_size
         last = (len(ids) - 1) // size * size
-        for start in range(0, last, size):
-            self._absorb(ids[start : start + size])
+        self.fold(ids[:last])
         return self._extend(ids[last:])
 
     def run(self, token: int) -> Tensor:

@@ -90,6 +90,7 @@ class Reading:
         for stream in self.streams:
             stream.start_story()
         ids = torch.tensor([s.peek(size) for s in self.streams], device=self._device)
+        self.tokens = ids.numel()
         return self._ask(self.streams, ids, self.model.empty_state(len(self.streams)), first=0, lookahead=1)
 
     def _read_and_ask(self) -> list[Graded]:

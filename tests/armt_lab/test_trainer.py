@@ -125,6 +125,15 @@ def test_where_the_tail_is_folded_segments_are_of_any_length_and_nothing_told_is
     assert set(in_view) == {0}
 
 
+def test_a_step_counts_the_ids_that_it_read(runs: Path) -> None:
+    trainer = trainer_in(runs, "counting")
+    trainer.train_step()
+    assert trainer.tokens == 3 * 24
+    trainer.enter(1)
+    trainer.train_step()
+    assert trainer.tokens == 3 * 24 + 3 * 2 * 64
+
+
 def test_a_gate_that_opens_on_noise_is_punished_and_its_sentences_are_shown_again(runs: Path) -> None:
     trainer = trainer_in(runs, "gates")
     trainer.enter(1)
