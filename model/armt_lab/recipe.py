@@ -8,6 +8,7 @@ import tomllib
 from typing import TYPE_CHECKING, Any
 
 from armt.config import ArmtConfig
+from armt_lab.people import Habits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,7 +92,8 @@ class Stage:
         asks: weights of kinds of questions, where they are not as follows.
         asides: weight of a kind of question that is not the story's own, against 1 for its own.
         open: share of stories that tell of people, places and things drawn anew from the words of the books.
-        busy: how often something is done with a thing rather than what comes; see `World`.
+        busy, named, whence, hinted: how stories go where they do not go as published; see `people.Habits`.
+        tricky: weight of a question that a short cut answers wrong, against 1 for others of its kind.
         view: ids at most of a text that is asked about before any of it is absorbed; 0 means a segment.
         questions: asked of each row after each segment.
         drawn: questions drawn for each that is asked: the one with the oldest facts is.
@@ -120,6 +122,10 @@ class Stage:
     drawn: int = 1
     open: float = 0.0
     busy: float = 0.0
+    named: float = 0.0
+    whence: float = 0.0
+    hinted: float = 0.0
+    tricky: float = 1.0
     view: int = 0
     lookahead: float = 0.5
     until: float = math.inf
@@ -128,6 +134,11 @@ class Stage:
     lr: float = 1e-3
     muon: float = 1.0
     decay: int = 0
+
+    @property
+    def habits(self) -> Habits:
+        """How its stories go."""
+        return Habits(busy=self.busy, named=self.named, whence=self.whence, hinted=self.hinted)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

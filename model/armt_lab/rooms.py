@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from armt_lab.scenes import Question
+from armt_lab.people import Question
 from armt_lab.words import OPPOSITE
 
 if TYPE_CHECKING:
     import random
 
+    from armt_lab.people import Habits
     from armt_lab.words import Words
 
 
 class Rooms:
     """Rows of three rooms, two facts a row. A new row takes the place of what it contradicts."""
 
-    def __init__(self, words: Words, rng: random.Random, _busy: float) -> None:
+    def __init__(self, words: Words, rng: random.Random, _habits: Habits) -> None:
         self._rng = rng
         self._places = words.places
         self._untold: list[tuple[str, str, str]] = []

@@ -7,55 +7,17 @@ A scene is told one fact at a time (`happen`) and knows at any moment which ques
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from armt_lab.words import DROPS, GIVES, GRABS, MOVES, NONE
+from armt_lab.people import People, Question
+from armt_lab.words import CARRIES, DROPS, GIVES, GRABS, NONE
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Mapping
 
+    from armt_lab.people import Habits, Person, Scene
     from armt_lab.words import Words
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Question:
-    """A question, its right answer at the time of asking, and the facts that give it.
-
-    Attributes:
-        text: the question, with its question mark.
-        answer: one word.
-        support: indices of the supporting facts in the story, 0-based, rising; questions are not counted.
-    """
-
-    text: str
-    answer: str
-    support: tuple[int, ...]
-
-
-class Scene(Protocol):
-    """One running story."""
-
-    def happen(self, now: int) -> str:
-        """Let something happen; the sentence that tells it is fact number `now`."""
-
-    def questions(self) -> list[Question]:
-        """Every question that the facts so far answer."""
-
-    def asides(self) -> list[tuple[str, Question]]:
-        """Questions of other tasks that they answer too, each with its task."""
-
-    def strangers(self, now: int) -> list[str]:
-        """Questions after people and things that no fact has named; others as facts go on."""
-
-
-@dataclasses.dataclass(slots=True)
-class _Person:
-    place: str
-    told: int | None = None  # the fact that said where he is
-    touched: int | None = None  # the last fact in which he took something, or parted with it
-    before: dict[str, tuple[str, int, int]] = dataclasses.field(default_factory=dict)
-    """For each place he came to, at his last coming: where he was before, and the facts that say both."""
 
 
 @dataclasses.dataclass(slots=True)
@@ -67,73 +29,38 @@ class _Stay:
     touch: int
 
 
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Arrival:
+    """A thing came to a place: where it was before, the facts that say so, and who carried it."""
+
+    before: str
+    facts: tuple[int, ...]
+    carrier: Person
+
+    @property
+    def named(self) -> bool:
+        """Whether the move named the thing."""
+        return self.facts[-1] == self.facts[-2]
+
+
 @dataclasses.dataclass(slots=True)
 class _Thing:
     place: str
     holder: str | None = None
     touch: int = -1  # the last fact that names it
     here: _Stay | None = None  # None: nobody can tell yet
-    came: dict[str, Question] = dataclasses.field(default_factory=dict)
-    """For each place it was carried to, of the last time: where it was before."""
+    last: Person | None = None  # who had it last
+    came: dict[str, _Arrival] = dataclasses.field(default_factory=dict)
+    """For each place it was carried to, the last time."""
 
 
-class _People:
-    """People and things in rooms. What can be asked is kept up to date as text -> question."""
-
-    def __init__(self, words: Words, rng: random.Random, busy: float) -> None:
-        self._rng = rng
-        self._busy = busy
-        self._words = words
-        self._people = {name: _Person(rng.choice(words.places)) for name in words.people}
-        self._things: dict[str, _Thing] = {}
-        self._open: dict[str, Question] = {}
-        self._named: set[str] = set()
-        self._nobody = [name for name in words.nobody if name not in self._people]
-        rng.shuffle(self._nobody)
-
-    def happen(self, now: int) -> str:
-        name = self._rng.choice(tuple(self._people))
-        return self._walk(name, now)
-
-    def questions(self) -> list[Question]:
-        return list(self._open.values())
-
-    def asides(self) -> list[tuple[str, Question]]:
-        asides = []
-        for name, one in self._people.items():
-            for place, (before, *facts) in one.before.items():
-                text = f"Where was {name} before the {place}?"
-                asides.append(("before", Question(text, before, tuple(facts))))
-        return asides
-
-    def strangers(self, now: int) -> list[str]:
-        names = [*self._people, self._nobody[now % len(self._nobody)]]
-        return [f"Where is {name}?" for name in names if name not in self._named]
-
-    def _walk(self, name: str, now: int) -> str:
-        person = self._people[name]
-        self._named.add(name)
-        place = self._rng.choice([place for place in self._words.places if place != person.place])
-        if person.told is not None:
-            person.before[place] = (person.place, person.told, now)
-        person.place = place
-        person.told = now
-        self._moved(name, person)
-        return f"{name} {self._rng.choice(MOVES)} the {person.place}."
-
-    def _moved(self, name: str, person: _Person) -> None:
-        assert person.told is not None
-        text = f"Where is {name}?"
-        self._open[text] = Question(text, person.place, (person.told,))
-
-
-class _PeopleAndThings(_People):
+class _PeopleAndThings(People):
     """Things are carried about, and it is asked where they are; subclasses ask something else."""
 
     gives = False
 
-    def __init__(self, words: Words, rng: random.Random, busy: float) -> None:
-        super().__init__(words, rng, busy)
+    def __init__(self, words: Words, rng: random.Random, habits: Habits) -> None:
+        super().__init__(words, rng, habits)
         self._gifts: dict[str, Question] = {}
         self._things = {thing: _Thing(rng.choice(words.places)) for thing in words.things}
 
@@ -151,7 +78,7 @@ class _PeopleAndThings(_People):
                     for name, one in self._people.items()
                     if name != thing.holder and one.place == thing.place
                 ]
-        if self._busy and self._rng.random() < self._busy:  # a gift, else a thing moved, else as it comes
+        if self._chance(self._habits.busy):  # a gift, else a thing moved, else as it comes
             acts = [act for act in acts if act[2]] or [act for act in acts if act[1]] or acts
         name, key, to = self._rng.choice(acts)
         if not key:
@@ -170,9 +97,7 @@ class _PeopleAndThings(_People):
             if thing.holder is not None
         ]
         where = [("qa2", question) for question in self._open.values()]
-        were = [("qa3", question) for question in self._were()]
-        earlier = [("earlier", question) for question in self._earlier()]
-        return super().asides() + places + holders + self._carrying() + where + were + earlier
+        return super().asides() + places + holders + self._carrying() + where + self._were()
 
     def _carrying(self) -> list[tuple[str, Question]]:
         """What everyone has in his hands, where it is nothing or one thing."""
@@ -190,7 +115,25 @@ class _PeopleAndThings(_People):
         things = [f"Where is the {key}?" for key in keys if key not in self._named]
         return super().strangers(now) + things
 
-    def _moved(self, name: str, person: _Person) -> None:
+    def _walk(self, name: str, now: int) -> str:
+        """Walk, and now and then say what is carried; of several things all."""
+        person, habits = self._people[name], self._habits
+        held = {key: thing for key, thing in self._things.items() if thing.holder == name}
+        load = whence = ""
+        if held and self._chance(habits.named):
+            load = "the " + " and the ".join(held)
+            if person.told is not None and self._chance(habits.whence):
+                whence = f" from the {person.place}"
+            for thing in held.values():
+                thing.touch = now
+        elif held and self._chance(habits.hinted):
+            load = "them" if len(held) > 1 else "it"
+        sentence = super()._walk(name, now)
+        if not load:
+            return sentence
+        return f"{name} {self._rng.choice(CARRIES)} {load}{whence} to the {person.place}."
+
+    def _moved(self, name: str, person: Person) -> None:
         assert person.told is not None
         for key, thing in self._things.items():
             if thing.holder == name:
@@ -198,8 +141,7 @@ class _PeopleAndThings(_People):
                 before, thing.here = thing.here, _Stay(person.place, person.told, thing.touch)
                 if before is not None:
                     facts = tuple(sorted((before.move, thing.touch, person.told)))
-                    text = f"Where was the {key} before the {person.place}?"
-                    thing.came[person.place] = Question(text, before.place, facts)
+                    thing.came[person.place] = _Arrival(before.place, facts, person)
                 self._changed(key, thing, person)
 
     def _grab_or_drop(self, name: str, key: str, now: int) -> str:
@@ -220,14 +162,15 @@ class _PeopleAndThings(_People):
         self._given(name, key, to, now)
         return f"{name} {self._rng.choice(GIVES)} the {key} to {to}."
 
-    def _touched(self, key: str, thing: _Thing, person: _Person, now: int) -> None:
+    def _touched(self, key: str, thing: _Thing, person: Person, now: int) -> None:
         thing.touch = now
         if thing.here is None and person.told is not None:
             thing.here = _Stay(thing.place, person.told, now)
         self._changed(key, thing, person)
 
-    def _changed(self, key: str, thing: _Thing, person: _Person) -> None:
+    def _changed(self, key: str, thing: _Thing, person: Person) -> None:
         """`person` is the last who touched or carried the thing, and stands where it is."""
+        thing.last = person
         text = f"Where is the {key}?"
         if person.told is None:  # in someone's hands of whom the story has not said where he is
             self._open.pop(text, None)
@@ -246,27 +189,23 @@ class _PeopleAndThings(_People):
         ):
             self._gifts[text] = Question(text, answer, (now,))
 
-    def _were(self) -> list[Question]:
-        """Where things were before they came to where they are."""
-        return [
-            thing.came[thing.here.place]
-            for thing in self._things.values()
-            if thing.here is not None and thing.here.place in thing.came
-        ]
-
-    def _earlier(self) -> list[Question]:
-        """Where they were before they came to where they are no longer."""
-        return [
-            question
-            for thing in self._things.values()
-            for place, question in thing.came.items()
-            if thing.here is not None and place != thing.here.place
-        ]
+    def _were(self) -> list[tuple[str, Question]]:
+        """Where things were before they came to where they are, or to where they are no longer."""
+        asides = []
+        for key, thing in self._things.items():
+            for place, came in thing.came.items():
+                people = [person for person in (came.carrier, thing.last) if person is not None]
+                tricky = all(person.before.get(place, ("",))[0] != came.before for person in people)
+                text = f"Where was the {key} before the {place}?"
+                is_there = thing.here is not None and thing.here.place == place
+                kind = "brought" if came.named else "qa3" if is_there else "earlier"
+                asides.append((kind, Question(text, came.before, came.facts, tricky)))
+        return asides
 
 
 class _WhereWasIt(_PeopleAndThings):
     def questions(self) -> list[Question]:
-        return self._were()
+        return [question for kind, question in self._were() if kind == "qa3"]
 
 
 class _WhoGaveIt(_PeopleAndThings):
@@ -276,8 +215,8 @@ class _WhoGaveIt(_PeopleAndThings):
         return list(self._gifts.values())
 
 
-SCENES: Mapping[str, Callable[[Words, random.Random, float], Scene]] = {
-    "qa1": _People,
+SCENES: Mapping[str, Callable[[Words, random.Random, Habits], Scene]] = {
+    "qa1": People,
     "qa2": _PeopleAndThings,
     "qa3": _WhereWasIt,
     "qa5": _WhoGaveIt,

@@ -121,7 +121,7 @@ class Stream:
         self.is_open = self.stage.open > 0 and self.rng.random() < self.stage.open
         words = self.source.words
         words = words.cast(task, self.rng) if self.is_open else words.published(task, self.rng)
-        self.world = World(task, self.rng, self.stage.busy, words)
+        self.world = World(task, self.rng, words, self.stage.habits)
         self.sentence = self.rng.randrange(len(self.source.noise.starts))
         self.ids: list[int] = []
         self.base = 0  # position of ids[0]
@@ -182,11 +182,15 @@ class Stream:
                 continue
             kind = self._choose(list(asks))
             # The one with the oldest facts: what was told last is answered in view without binding it.
-            question = min(self.rng.choices(asks[kind], k=self.stage.drawn), key=_newest_support)
+            drawn = self.rng.choices(asks[kind], self._weights(asks[kind]), k=self.stage.drawn)
+            question = min(drawn, key=_newest_support)
             age = at - max((self.fact_ends[i] for i in question.support), default=at)
             blank = self.rng.choice(" \n") if self.rng.random() < BLANK else ""
             found.append(Asked(kind, question, age, place, blank, self.is_open))
         return found
+
+    def _weights(self, questions: Sequence[Question]) -> list[float]:
+        return [self.stage.tricky if question.tricky else 1.0 for question in questions]
 
     def _choose(self, kinds: list[str]) -> str:
         weights = {self.world.task: 1.0, UNKNOWN: STRANGE, **self.stage.asks}

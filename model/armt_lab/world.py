@@ -11,8 +11,9 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from armt_lab.people import Habits, Question
 from armt_lab.rooms import Rooms
-from armt_lab.scenes import SCENES, Question
+from armt_lab.scenes import SCENES
 from armt_lab.words import DROPS, GIVES, GRABS, MOVES, OBJECTS, PEOPLE, PLACES, TASKS, UNKNOWN, Words
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ __all__ = [
     "PLACES",
     "TASKS",
     "UNKNOWN",
+    "Habits",
     "Question",
     "Step",
     "World",
@@ -58,19 +60,21 @@ class World:
         task: "qa1" (where is a person), "qa2" (where is a thing), "qa3" (where was a thing before),
             "qa4" (how rooms lie), "qa5" (who gave what to whom).
         rng: every choice is drawn from it: the same seed tells the same story.
-        busy: how often something is done with a thing, if it can be, rather than what comes; 0: as published.
         words: of whom and what it tells; None: as published.
+        habits: how it goes where it does not go as published; None: as published all through.
 
     Attributes:
         count: facts told so far.
     """
 
-    def __init__(self, task: str, rng: random.Random, busy: float = 0.0, words: Words | None = None) -> None:
+    def __init__(
+        self, task: str, rng: random.Random, words: Words | None = None, habits: Habits | None = None
+    ) -> None:
         if task not in PEOPLE:
             raise ValueError(f"task {task!r} is not one of {', '.join(TASKS)}")
         self.task = task
         self.count = 0
-        self._scene = _SCENES[task](words or Words(PEOPLE[task]), rng, busy)
+        self._scene = _SCENES[task](words or Words(PEOPLE[task]), rng, habits or Habits())
 
     def fact(self) -> str:
         """Let the next thing happen and tell it in one sentence."""

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 Answers = dict[str, tuple[str, tuple[int, ...]]]
 
 _MOVE = re.compile(r"(\w+) (?:went|went back|moved|journeyed|travelled) to the (\w+)\.")
+_CARRY = re.compile(
+    r"(\w+) (?:carried|brought) (it|them|the \w+(?: and the \w+)*)(?: from the \w+)? to the (\w+)\."
+)
 _TOUCH = re.compile(
     r"(\w+) (got|took|grabbed|picked up|left|discarded|dropped|put down) the (\w+)(?: there)?\."
 )
@@ -26,9 +29,11 @@ _OPPOSITE = {"north": "south", "south": "north", "east": "west", "west": "east"}
 
 
 def parse(fact: str) -> tuple[str, ...]:
-    """("move", who, where), ("grab" | "drop", who, what), ("give", who, what, to), ("lie", room, way, of)."""
+    """One of: move, who, where, *what; grab or drop, who, what; give, who, what, to; lie, room, way, of."""
     if found := _MOVE.fullmatch(fact):
         return ("move", found[1], found[2])
+    if found := _CARRY.fullmatch(fact):
+        return ("move", found[1], found[3], *re.findall(r"the (\w+)", found[2]))
     if found := _TOUCH.fullmatch(fact):
         return ("drop" if found[2] in _DROPS else "grab", found[1], found[3])
     if found := _GIVE.fullmatch(fact):
@@ -44,9 +49,13 @@ def person_at(events: Sequence[tuple[str, ...]], who: str, now: int) -> tuple[st
     return (events[moves[-1]][2], moves[-1]) if moves else None
 
 
+def _names(event: tuple[str, ...], what: str) -> bool:
+    return what in event[3:] if event[0] == "move" else event[2] == what
+
+
 def thing_at(events: Sequence[tuple[str, ...]], what: str, now: int) -> tuple[str, int, int] | None:
     """(place, move, touch) of a thing, by who last had it in hand; None if that one's place is not told."""
-    touches = [i for i in range(now) if events[i][0] != "move" and events[i][2] == what]
+    touches = [i for i in range(now) if _names(events[i], what)]
     if not touches:
         return None
     kind, who, *_ = last = events[touches[-1]]
@@ -116,7 +125,9 @@ def _who_has_thing(events: Sequence[tuple[str, ...]]) -> Answers:
     for i, (kind, who, what, *to) in enumerate(events):
         if kind == "drop":
             answers.pop(f"Who has the {what}?", None)
-        elif kind != "move":
+        elif kind == "move":
+            answers |= {f"Who has the {thing}?": (who, (i,)) for thing in to}
+        else:
             answers[f"Who has the {what}?"] = (to[0] if kind == "give" else who, (i,))
     return answers
 
@@ -125,11 +136,13 @@ def _what_is_carried(events: Sequence[tuple[str, ...]]) -> Answers:
     hands: dict[str, dict[str, int]] = {}
     answers: Answers = {}
     for i, (kind, who, what, *to) in enumerate(events):
-        if kind == "move":
-            continue
-        for one in (who, *to):
+        for one in (who,) if kind == "move" else (who, *to):
             held = hands.setdefault(one, {})
-            if one in to or kind == "grab":
+            if kind == "move":
+                held.update(dict.fromkeys(to, i))
+                if not to:
+                    continue
+            elif one in to or kind == "grab":
                 held[what] = i
             else:
                 del held[what]
@@ -188,6 +201,7 @@ _TASKS: dict[str, Callable[[Sequence[tuple[str, ...]]], Answers]] = {
     "qa5": _who_gave,
     "before": _where_was_person,
     "earlier": _where_was_thing_earlier,
+    "brought": lambda events: _where_was_thing(events) | _where_was_thing_earlier(events),
     "holder": _who_has_thing,
     "carrying": _what_is_carried,
     "beside": _how_rooms_lie,

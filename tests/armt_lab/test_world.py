@@ -12,7 +12,7 @@ from replay import answers, parse, person_at, thing_at
 
 from armt_lab import babi
 from armt_lab.words import EVERYONE, HELD_OUT
-from armt_lab.world import OBJECTS, PEOPLE, PLACES, TASKS, UNKNOWN, Step, World, story
+from armt_lab.world import OBJECTS, PEOPLE, PLACES, TASKS, UNKNOWN, Habits, Step, World, story
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,9 +54,12 @@ def test_the_world_asks_just_what_a_replay_of_its_sentences_can_answer_and_with_
 
 @pytest.mark.parametrize("task", TASKS)
 @settings(max_examples=15, deadline=None)
-@given(seed=seeds, busy=st.sampled_from([0.0, 0.5]))
-def test_what_training_asks_besides_has_right_answers_too(task: str, seed: int, busy: float) -> None:
-    world = World(task, random.Random(seed), busy)
+@given(
+    seed=seeds,
+    habits=st.sampled_from([Habits(), Habits(busy=0.5), Habits(busy=0.3, named=0.5, whence=0.5, hinted=0.5)]),
+)
+def test_what_training_asks_besides_has_right_answers_too(task: str, seed: int, habits: Habits) -> None:
+    world = World(task, random.Random(seed), habits=habits)
     facts: list[str] = []
     for _ in range(40):
         facts.append(world.fact())
@@ -74,7 +77,7 @@ def test_what_training_asks_besides_has_right_answers_too(task: str, seed: int, 
 def test_a_story_of_other_words_is_told_and_asked_as_one_of_the_published(task: str, seed: int) -> None:
     rng = random.Random(seed)
     words = HELD_OUT.cast(task, rng)
-    world = World(task, rng, 0.5, words)
+    world = World(task, rng, words, Habits(busy=0.5))
     facts: list[str] = []
     for _ in range(40):
         facts.append(world.fact())
@@ -89,10 +92,42 @@ def test_a_story_of_other_words_is_told_and_asked_as_one_of_the_published(task: 
 @pytest.mark.parametrize("task", ["qa2", "qa3", "qa5"])
 def test_in_a_busy_world_more_is_done_with_things(task: str) -> None:
     def walks(busy: float) -> int:
-        world = World(task, random.Random(0), busy)
+        world = World(task, random.Random(0), habits=Habits(busy=busy))
         return sum(" to the " in world.fact() for _ in range(300))
 
     assert walks(0.8) < walks(0.0) / 2
+
+
+def test_a_move_can_name_what_is_carried_or_hint_at_it_and_say_whence() -> None:
+    def moves(habits: Habits) -> list[str]:
+        world = World("qa3", random.Random(0), habits=habits)
+        return [fact for fact in (world.fact() for _ in range(600)) if " to the " in fact]
+
+    named = [fact for fact in moves(Habits(named=0.5)) if parse(fact)[3:]]
+    whence = [fact for fact in moves(Habits(named=0.5, whence=1.0)) if " from the " in fact]
+    hinted = [fact for fact in moves(Habits(hinted=0.5)) if " it to the " in fact]
+    assert min(len(named), len(whence), len(hinted)) > 20
+    assert not any(parse(fact)[3:] for fact in moves(Habits(busy=0.5)))
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=seeds)
+def test_a_question_is_tricky_where_nobody_who_had_the_thing_came_to_the_place_from_the_answer(
+    seed: int,
+) -> None:
+    world = World("qa3", random.Random(seed))
+    facts: list[str] = []
+    for _ in range(60):
+        facts.append(world.fact())
+        came_from = {text: answer for text, (answer, _) in answers("before", facts).items()}
+        for question in world.questions():
+            thing, place = re.findall(r"the (\w+)", question.text)
+            carrier = parse(facts[question.support[-1]])[1]
+            last = [parse(fact)[1] for fact in facts if parse(fact)[0] != "move" and parse(fact)[2] == thing][
+                -1
+            ]
+            ways = [came_from.get(f"Where was {who} before the {place}?") for who in (carrier, last)]
+            assert question.tricky == (question.answer not in ways)
 
 
 @pytest.mark.parametrize("task", TASKS)
