@@ -194,17 +194,19 @@ class _PeopleAndThings(People):
         asides = []
         for key, thing in self._things.items():
             for place, came in thing.came.items():
-                people = [person for person in (came.carrier, thing.last) if person is not None]
-                tricky = all(person.before.get(place, ("",))[0] != came.before for person in people)
+                short_cuts = {one.before.get(place, ("",))[0] for one in (came.carrier, thing.last) if one}
                 text = f"Where was the {key} before the {place}?"
                 is_there = thing.here is not None and thing.here.place == place
                 kind = "brought" if came.named else "qa3" if is_there else "earlier"
-                asides.append((kind, Question(text, came.before, came.facts, tricky)))
+                asides.append(
+                    (kind, Question(text, came.before, came.facts, tricky=came.before not in short_cuts))
+                )
         return asides
 
 
 class _WhereWasIt(_PeopleAndThings):
     def questions(self) -> list[Question]:
+        # What a move named, which no published one does, is of a kind of its own: `brought`.
         return [question for kind, question in self._were() if kind == "qa3"]
 
 

@@ -123,10 +123,8 @@ def test_a_question_is_tricky_where_nobody_who_had_the_thing_came_to_the_place_f
         for question in world.questions():
             thing, place = re.findall(r"the (\w+)", question.text)
             carrier = parse(facts[question.support[-1]])[1]
-            last = [parse(fact)[1] for fact in facts if parse(fact)[0] != "move" and parse(fact)[2] == thing][
-                -1
-            ]
-            ways = [came_from.get(f"Where was {who} before the {place}?") for who in (carrier, last)]
+            held_by = [who for kind, who, what, *_ in map(parse, facts) if kind != "move" and what == thing]
+            ways = [came_from.get(f"Where was {who} before the {place}?") for who in (carrier, held_by[-1])]
             assert question.tricky == (question.answer not in ways)
 
 
