@@ -7,9 +7,12 @@ runs of your own.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import math
+import signal
+import threading
 import time
 from itertools import pairwise
 from pathlib import Path
@@ -26,6 +29,8 @@ from armt_lab.trainer import Trainer
 from armt_lab.words import ASIDES, TASKS, UNKNOWN
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from armt_lab.asking import Graded
     from armt_lab.streams import Asked
 
@@ -66,7 +71,7 @@ def metrics(trainer: Trainer, graded: list[Graded]) -> dict[str, float | str]:
         "stage": trainer.index,
         "stage_step": trainer.stage_step,
         "tokens": trainer.tokens,
-        "loss": round(torch.stack([g.loss.detach() for g in graded]).mean().item(), 5),
+        "loss": round(sum(g.loss.item() for g in graded) / len(graded), 5) if graded else "",
         "accuracy": round(trainer.accuracy, 4),
         **{f"w_norm_{layer}": round(norm, 2) for layer, norm in enumerate(norms.mean(dim=1).tolist())},
         "rate": trainer.learning_rate(),
@@ -80,12 +85,13 @@ def _share(of: list[bool]) -> float | str:
 
 
 def run(trainer: Trainer, seconds: float) -> bool:
-    """Train until the recipe is through or the time is up; True when it is through."""
+    """Train until the recipe is through, the time is up or a signal says stop; True when it is through."""
     deadline, saved = time.monotonic() + seconds, time.monotonic()
     _forget_after(trainer.step, trainer.folder / "metrics.csv")
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"))
     window: list[Graded] = []
     with (
+        _stopped_by_signals() as stopped,
         (trainer.folder / "metrics.csv").open("a", newline="") as log,
         Progress(*columns, TimeElapsedColumn()) as bar,
     ):
@@ -94,7 +100,7 @@ def run(trainer: Trainer, seconds: float) -> bool:
         while True:
             window += trainer.train_step()
             through = trainer.over
-            ending = through or time.monotonic() > deadline
+            ending = through or stopped.is_set() or time.monotonic() > deadline
             if ending or trainer.step % LOG_STEPS == 0:
                 row = metrics(trainer, window)
                 if log.tell() == 0:
@@ -104,7 +110,7 @@ def run(trainer: Trainer, seconds: float) -> bool:
                 bar.update(
                     task,
                     description=f"stage {trainer.index + 1}/{len(trainer.recipe.stages)}",
-                    note=f"step {trainer.stage_step}  loss {row['loss']:.3f}  right {trainer.accuracy:.3f}",
+                    note=f"step {trainer.stage_step}  loss {row['loss']}  right {trainer.accuracy:.3f}",
                     total=trainer.stage.max_steps,
                     completed=trainer.stage_step,
                 )
@@ -115,6 +121,23 @@ def run(trainer: Trainer, seconds: float) -> bool:
                 saved = time.monotonic()
             if ending:
                 return through
+
+
+@contextlib.contextmanager
+def _stopped_by_signals() -> Iterator[threading.Event]:
+    """Set by the first SIGINT or SIGTERM, after which the step is ended and saved; the next one kills."""
+    stopped = threading.Event()
+
+    def stop(number: int, _: object) -> None:
+        stopped.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _forget_after(step: int, log: Path) -> None:

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import csv
 import dataclasses
 import math
 import random
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,6 +82,36 @@ def test_a_step_in_which_nothing_can_be_asked_is_a_step(runs: Path) -> None:
     assert trainer.train_step() == []
     assert trainer.step == 1
     assert torch.equal(weights(trainer), before)
+
+
+def test_steps_in_which_nothing_was_asked_are_logged_without_a_loss(runs: Path) -> None:
+    silent = dataclasses.replace(TINY.stages[0], density=(1e-9, 1e-9))
+    trainer = trainer_in(runs, "hushed", recipe=dataclasses.replace(TINY, stages=(silent,)))
+    assert run(trainer, seconds=600)
+    log = trainer.folder / "metrics.csv"
+    assert [row["loss"] for row in csv.DictReader(log.read_text().splitlines())] == [""]
+    plots.training(log, trainer.folder / "training.png")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_a_run_at_the_end_of_its_step_and_nothing_is_lost(
+    runs: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    trainer = trainer_in(runs, f"signalled-{number.name}")
+    before, train_step = signal.getsignal(number), trainer.train_step
+
+    def signalled() -> list[Graded]:
+        if trainer.step == 2:
+            signal.raise_signal(number)
+        return train_step()
+
+    monkeypatch.setattr(trainer, "train_step", signalled)
+    assert not run(trainer, seconds=600)
+    again = trainer_in(runs, trainer.folder.name)
+    assert again.resume()
+    assert again.step == 3
+    assert torch.equal(weights(again), weights(trainer))
+    assert signal.getsignal(number) is before
 
 
 def test_a_run_ends_with_metrics_and_a_model_that_the_library_loads(runs: Path, tmp_path: Path) -> None:
