@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from armt_lab import babi, babilong, books
+from armt_lab import babi, babilong, books, replay
 from armt_lab.evaluate import ANSWER_TOKENS, read_stories, same
+from armt_lab.words import TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,9 +34,10 @@ class Mark:
     """How a stream stood when it had read so much.
 
     Attributes:
+        task: whose facts were told.
         tokens: absorbed.
         bytes: absorbed.
-        asked: questions, one for each person told of.
+        asked: questions, every one that the facts answer.
         right: answered exactly.
         answers: question, answer, truth.
         seconds: since the stream began, asking included.
@@ -45,6 +47,7 @@ class Mark:
         memory_bytes: of the session's memory.
     """
 
+    task: str
     tokens: int
     bytes: int
     asked: int
@@ -56,13 +59,18 @@ class Mark:
     server_rss_bytes: int | None
     memory_bytes: int
 
+    @property
+    def wrong(self) -> list[tuple[str, str, str]]:
+        """Those of `answers` that are."""
+        return [each for each in self.answers if not same(*each[1:])]
+
 
 def stream(
     client: Client,
     background: Background,
     sample: Sample,
     *,
-    questions: Sequence[tuple[str, str]],
+    task: str,
     marks: Sequence[int],
     within: int,
     seed: int,
@@ -74,12 +82,16 @@ def stream(
         client: of the service.
         background: read in whole books, in a new order each round.
         sample: its facts are told.
-        questions: what is asked at each mark, with the right answer.
+        task: of them; see `questions`.
         marks: tokens after which to ask, rising.
         within: tokens in which the facts are hidden; not more than the first mark.
         seed: of the order of books and of where the facts stand.
         pid: process id of the server, to watch its memory.
+
+    Raises:
+        ValueError: the task is none of `TASKS`.
     """
+    asked = questions(task, sample)
     rng = random.Random(f"{seed}/stream")
     noise = books.stream(background.shelf, rng)
     head = babilong.compose(sample, noise, within, background.measure, rng)
@@ -96,13 +108,14 @@ def stream(
         now = time.monotonic()
         rate = (context.tokens - read) / (now - before)
         answers, times = [], []
-        for question, truth in questions:
+        for question, truth in asked:
             started = time.perf_counter()
             answer = client.ask(session.id, question, max_tokens=ANSWER_TOKENS).text.strip()
             times.append(1000 * (time.perf_counter() - started))
             answers.append((question, answer, truth))
         read, before = context.tokens, time.monotonic()
         yield Mark(
+            task=task,
             tokens=context.tokens,
             bytes=context.bytes,
             asked=len(answers),
@@ -129,10 +142,15 @@ def _pieces(noise: Iterator[str], tokens: int, background: Background) -> Iterat
         yield "".join(piece)
 
 
-def everyone(sample: Sample) -> list[tuple[str, str]]:
-    """A question and its answer for each person of a qa1 story: where the last fact about him says he is."""
-    last = {fact.split()[0]: fact.rstrip(".").split()[-1] for fact in sample.facts}
-    return [(f"Where is {name}?", place) for name, place in sorted(last.items())]
+def questions(task: str, sample: Sample) -> list[tuple[str, str]]:
+    """Every question of the task that a sample's facts answer, with its answer: of qa1 where each person is.
+
+    Raises:
+        ValueError: the task is none of `TASKS`.
+    """
+    if task not in TASKS:
+        raise ValueError(f"{task}: a stream can be asked {', '.join(TASKS)}")
+    return sorted((text, answer) for text, (answer, _) in replay.answers(task, sample.facts).items())
 
 
 def resident_bytes(pid: int) -> int | None:
@@ -140,6 +158,20 @@ def resident_bytes(pid: int) -> int | None:
     status = Path(f"/proc/{pid}/status")
     lines = status.read_text().splitlines() if status.exists() else []
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmRSS")), None)
+
+
+def totals_table(streams: Sequence[Sequence[Mark]], marks: Sequence[int]) -> Table:
+    """Right answers of all streams of a task at each mark, a row for each task, and the mean of them."""
+    shown = Table("task", *(f"{mark:,}" for mark in marks))
+    shares = []
+    for task in dict.fromkeys(reached[0].task for reached in streams):
+        at_marks = list(zip(*(reached for reached in streams if reached[0].task == task), strict=True))
+        counts = [(sum(m.right for m in at), sum(m.asked for m in at)) for at in at_marks]
+        shares.append([right / asked for right, asked in counts])
+        shown.add_row(task, *(f"{right}/{asked} = {right / asked:.1%}" for right, asked in counts))
+    shown.add_section()
+    shown.add_row("mean", *(f"{sum(at) / len(at):.1%}" for at in zip(*shares, strict=True)))
+    return shown
 
 
 def marks_table(marks: Sequence[Mark]) -> Table:

@@ -5,9 +5,9 @@ import re
 from typing import TYPE_CHECKING
 
 import pytest
-from replay import answers
 
 from armt_lab import babi, evaluate
+from armt_lab.replay import answers
 from armt_lab.words import EVERYONE, HELD_OUT, OBJECTS, PLACES, TASKS
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from replay import answers, parse, person_at, thing_at
 
 from armt_lab import babi
+from armt_lab.replay import answers, parse, person_at, thing_at
 from armt_lab.words import EVERYONE, HELD_OUT
 from armt_lab.world import OBJECTS, PEOPLE, PLACES, TASKS, UNKNOWN, Habits, Step, World, story
 

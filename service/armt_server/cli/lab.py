@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import random
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,6 +21,7 @@ _TIMEOUT_SECONDS = 600.0
 
 Stories = Annotated[Path, typer.Option(metavar="DIR", help="Folder of bAbI files, named as published.")]
 Books = Annotated[Path, typer.Option(metavar="DIR", help="Folder of .txt files to hide facts in.")]
+Tasks = Annotated[str, typer.Option(metavar="NAMES", help="As in qa1,qa2.")]
 Seed = Annotated[int, typer.Option(metavar="N", help="The same seed, the same texts.")]
 Out = Annotated[
     Path | None, typer.Option(metavar="FILE.json", help="Where the numbers go; a picture stands beside them.")
@@ -82,7 +84,7 @@ def babilong(
     *,
     stories: Stories,
     books: Books,
-    tasks: Annotated[str, typer.Option(metavar="NAMES", help="As in qa1,qa2.")] = "qa1",
+    tasks: Tasks = "qa1",
     tokens: Annotated[str, typer.Option(metavar="LENGTHS", help="Of the texts.")] = "0,4000,16000",
     questions: Annotated[int, typer.Option(metavar="N", min=1, help="In each cell.")] = 200,
     rows: Annotated[int, typer.Option(metavar="N", min=1, help="Sessions at a time.")] = 8,
@@ -153,8 +155,9 @@ def stream(
     *,
     stories: Stories,
     books: Books,
+    tasks: Tasks = "qa1",
     marks: Annotated[str, typer.Option(metavar="LENGTHS", help="Tokens at which to ask.")] = "1000000",
-    streams: Annotated[int, typer.Option(metavar="N", min=1, help="One after the other.")] = 1,
+    streams: Annotated[int, typer.Option(metavar="N", min=1, help="Of each task, one after the other.")] = 1,
     within: Annotated[
         int, typer.Option(metavar="N", help="All facts stand in the first so many.")
     ] = 1_000_000,
@@ -165,7 +168,7 @@ def stream(
     server: common.Server = DEFAULT_SERVER,
     api_key: common.ApiKey = None,
 ) -> None:
-    """One session that reads on and on: qa1's facts at the beginning, everybody asked for at each mark.
+    """One session that reads on and on: facts at the beginning, all that they answer asked at each mark.
 
     Examples:
 
@@ -177,29 +180,30 @@ def stream(
         from armt_lab import endurance, evaluate  # noqa: PLC0415  not there without the lab
 
         background = evaluate.Background(books, tokenizer or evaluate.BUNDLED_TOKENIZER)
-        results: list[list[dict[str, object]]] = []
-        for number in range(streams):
-            sample = endurance.pick_last(stories, "qa1", random.Random(f"{seed}/stream/{number}"))
-            reached = []
+        results: list[list[endurance.Mark]] = []
+        for task, number in itertools.product(tasks.split(","), range(streams)):
+            sample = endurance.pick_last(stories, task, random.Random(f"{seed}/stream/{number}"))
+            results.append([])
             for mark in endurance.stream(
                 client,
                 background,
                 sample,
-                questions=endurance.everyone(sample),
+                task=task,
                 marks=lengths,
                 within=min(within, lengths[0]),
                 seed=seed + number,
                 pid=pid,
             ):
-                reached.append(mark)
+                results[-1].append(mark)
+                wrong = f"; wrong: {mark.wrong}" if mark.wrong else ""
                 common.note(
-                    f"stream {number}: {mark.right}/{mark.asked} at {mark.tokens:,} tokens: {mark.answers}"
+                    f"{task}, stream {number}: {mark.right}/{mark.asked} at {mark.tokens:,} tokens{wrong}"
                 )
                 if out is not None:
-                    shown = [*results, [dataclasses.asdict(m) for m in reached]]
+                    shown = [[dataclasses.asdict(m) for m in reached] for reached in results]
                     evaluate.write(out, model=client.models()[0], seed=seed, within=within, streams=shown)
-            results.append([dataclasses.asdict(m) for m in reached])
-            common.print_table(endurance.marks_table(reached))
+            common.print_table(endurance.marks_table(results[-1]))
+        common.print_table(endurance.totals_table(results, lengths))
 
 
 def _lengths(option: str, text: str) -> list[int]:

@@ -23,6 +23,11 @@ STORY = """1 Mary moved to the bathroom.
 6 Where is Daniel?\thallway\t4
 """
 
+ROOMS = """1 The hallway is south of the office.
+2 The garden is north of the office.
+3 What is south of the office?\thallway\t1
+"""
+
 
 @pytest.fixture
 def shelf(tmp_path: Path) -> list[str]:
@@ -30,6 +35,7 @@ def shelf(tmp_path: Path) -> list[str]:
     for folder in ("stories", "books"):
         (tmp_path / folder).mkdir()
     (tmp_path / "stories" / "qa1_single-supporting-fact_test.txt").write_text(STORY)
+    (tmp_path / "stories" / "qa4_two-arg-relations_test.txt").write_text(ROOMS)
     text = "".join(islice(prose.sentences(random.Random(0)), 200))
     (tmp_path / "books" / "prose.txt").write_text(text)
     return ["--stories", str(tmp_path / "stories"), "--books", str(tmp_path / "books")]
@@ -83,6 +89,21 @@ def test_a_stream_is_asked_after_everybody_at_each_mark(armt: Run, shelf: list[s
     assert first["asked"] == second["asked"] == 4
     assert first["memory_bytes"] == second["memory_bytes"]
     assert second["bytes"] > 2 * first["bytes"]
+
+
+def test_streams_of_several_tasks_end_in_one_table(armt: Run, shelf: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "streams.json"
+
+    ran = armt(
+        "eval", "stream", *shelf, "--tasks", "qa1,qa4", "--streams", "2", "--marks", "400", "--out", out
+    )
+
+    assert ran.code == 0, ran.err
+    marks = [mark for (mark,) in json.loads(out.read_text())["streams"]]
+    assert [(mark["task"], mark["asked"]) for mark in marks] == [("qa1", 4)] * 2 + [("qa4", 8)] * 2
+    right = sum(mark["right"] for mark in marks[2:])
+    assert f"{right}/16" in ran.out
+    assert "mean" in ran.out
 
 
 @pytest.mark.parametrize("command", ["babilong", "stream"])

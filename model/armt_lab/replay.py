@@ -1,7 +1,8 @@
-"""A slow, plain second opinion: the answers to every question, worked out from the sentences alone.
+"""Every question that a story answers, worked out from its sentences alone.
 
-It shares no code with `armt_lab`: it reads the text, looks back through all of it for each question, and
-keeps no state. Answers are question -> (answer, supporting facts).
+Slow and plain, and a second opinion on `armt_lab.scenes`, with which it shares no code: it reads the text,
+looks back through all of it for each question, and keeps no state. Answers are question -> (answer,
+supporting facts).
 """
 
 from __future__ import annotations
@@ -29,7 +30,11 @@ _OPPOSITE = {"north": "south", "south": "north", "east": "west", "west": "east"}
 
 
 def parse(fact: str) -> tuple[str, ...]:
-    """One of: move, who, where, *what; grab or drop, who, what; give, who, what, to; lie, room, way, of."""
+    """One of: move, who, where, *what; grab or drop, who, what; give, who, what, to; lie, room, way, of.
+
+    Raises:
+        ValueError: it is no sentence of a task of `_TASKS`.
+    """
     if found := _MOVE.fullmatch(fact):
         return ("move", found[1], found[2])
     if found := _CARRY.fullmatch(fact):
@@ -40,7 +45,7 @@ def parse(fact: str) -> tuple[str, ...]:
         return ("give", found[1], found[2], found[3])
     if found := _LIE.fullmatch(fact):
         return ("lie", found[1], found[2], found[3])
-    raise AssertionError(f"not a sentence of any task: {fact}")
+    raise ValueError(f"not a sentence of any task: {fact}")
 
 
 def person_at(events: Sequence[tuple[str, ...]], who: str, now: int) -> tuple[str, int] | None:

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+
+from armt_lab import endurance
+from armt_lab.babi import Sample
+from armt_lab.endurance import Mark
+from armt_lab.words import TASKS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_stream_is_asked_all_that_its_story_answers_the_published_question_among_it(
+    data_folder: Path, task: str
+) -> None:
+    for seed in range(20):
+        sample = endurance.pick_last(data_folder / "babi" / "test", task, random.Random(seed))
+        asked = endurance.questions(task, sample)
+        assert (sample.question, sample.answer) in asked
+        assert len(dict(asked)) == len(asked)
+
+
+def test_of_rooms_all_is_asked_that_two_facts_say() -> None:
+    facts = ("The hallway is south of the office.", "The garden is north of the office.")
+    assert endurance.questions("qa4", Sample(facts, "What is south of the office?", "hallway")) == [
+        ("What is north of the hallway?", "office"),
+        ("What is north of the office?", "garden"),
+        ("What is south of the garden?", "office"),
+        ("What is south of the office?", "hallway"),
+        ("What is the garden north of?", "office"),
+        ("What is the hallway south of?", "office"),
+        ("What is the office north of?", "hallway"),
+        ("What is the office south of?", "garden"),
+    ]
+
+
+def test_tasks_whose_questions_cannot_be_worked_out_are_told() -> None:
+    sample = Sample(("John is in the office.",), "Is John in the office?", "yes")
+    with pytest.raises(ValueError, match="qa6: a stream can be asked qa1, qa2"):
+        endurance.questions("qa6", sample)
+
+
+def test_totals_are_of_all_streams_of_a_task_and_the_mean_is_of_the_tasks() -> None:
+    def mark(task: str, right: int, asked: int) -> Mark:
+        answers = [("?", "garden" if i < right else "office", "garden") for i in range(asked)]
+        return Mark(task, 0, 0, asked, right, answers, 0.0, 0, 0.0, None, 0)
+
+    streams = [[mark("qa1", 4, 4), mark("qa1", 3, 4)], [mark("qa1", 3, 4)] * 2, [mark("qa4", 0, 2)] * 2]
+    table = endurance.totals_table(streams, [1000, 20000])
+    columns = [list(column.cells) for column in table.columns]
+    assert columns == [
+        ["qa1", "qa4", "mean"],
+        ["7/8 = 87.5%", "0/2 = 0.0%", "43.8%"],
+        ["6/8 = 75.0%", "0/2 = 0.0%", "37.5%"],
+    ]
+    assert streams[0][1].wrong == [("?", "office", "garden")]
