@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import random
 import time
 from pathlib import Path
@@ -24,9 +25,27 @@ if TYPE_CHECKING:
 PIECE_SENTENCES = 2000
 
 
-def pick_last(stories: Path, task: str, rng: random.Random) -> Sample:
-    """The last question of a random story, so that all of its facts are told."""
-    return list(babi.samples([rng.choice(read_stories(stories, task))]))[-1]
+def pick(stories: Path, task: str, *, streams: int, asked: int, seed: int) -> Iterator[Sample]:
+    """The last question of random stories, so that all of their facts are told, one for each stream.
+
+    Args:
+        stories: folder of bAbI files.
+        task: see `questions`.
+        streams: so many at least.
+        asked: and so many that this many questions can be asked at each mark.
+        seed: the same seed, the same stories.
+
+    Raises:
+        ValueError: the task is none of `TASKS`.
+    """
+    told = read_stories(stories, task)
+    for number in itertools.count():
+        if number >= streams and asked <= 0:
+            return
+        rng = random.Random(f"{seed}/stream/{number}")
+        sample = list(babi.samples([rng.choice(told)]))[-1]
+        asked -= len(questions(task, sample))
+        yield sample
 
 
 @dataclasses.dataclass(frozen=True)

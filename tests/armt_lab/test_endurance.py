@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,11 +17,19 @@ if TYPE_CHECKING:
 def test_a_stream_is_asked_all_that_its_story_answers_the_published_question_among_it(
     data_folder: Path, task: str
 ) -> None:
-    for seed in range(20):
-        sample = endurance.pick_last(data_folder / "babi" / "test", task, random.Random(seed))
+    for sample in endurance.pick(data_folder / "babi" / "test", task, streams=20, asked=0, seed=0):
         asked = endurance.questions(task, sample)
         assert (sample.question, sample.answer) in asked
         assert len(dict(asked)) == len(asked)
+
+
+def test_there_are_as_many_streams_as_it_takes_to_ask_so_many_questions(data_folder: Path) -> None:
+    def streams(asked: int) -> list[int]:
+        picked = endurance.pick(data_folder / "babi" / "test", "qa2", streams=2, asked=asked, seed=0)
+        return [len(endurance.questions("qa2", sample)) for sample in picked]
+
+    assert len(streams(0)) == 2
+    assert sum(streams(50)) >= 50 > sum(streams(50)[:-1])
 
 
 def test_of_rooms_all_is_asked_that_two_facts_say() -> None:

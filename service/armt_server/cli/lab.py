@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import itertools
 import random
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -158,6 +157,9 @@ def stream(
     tasks: Tasks = "qa1",
     marks: Annotated[str, typer.Option(metavar="LENGTHS", help="Tokens at which to ask.")] = "1000000",
     streams: Annotated[int, typer.Option(metavar="N", min=1, help="Of each task, one after the other.")] = 1,
+    questions: Annotated[
+        int, typer.Option(metavar="N", min=0, help="More streams, until a task has so many at each mark.")
+    ] = 0,
     within: Annotated[
         int, typer.Option(metavar="N", help="All facts stand in the first so many.")
     ] = 1_000_000,
@@ -181,8 +183,14 @@ def stream(
 
         background = evaluate.Background(books, tokenizer or evaluate.BUNDLED_TOKENIZER)
         results: list[list[endurance.Mark]] = []
-        for task, number in itertools.product(tasks.split(","), range(streams)):
-            sample = endurance.pick_last(stories, task, random.Random(f"{seed}/stream/{number}"))
+        picked = (
+            (task, number, sample)
+            for task in tasks.split(",")
+            for number, sample in enumerate(
+                endurance.pick(stories, task, streams=streams, asked=questions, seed=seed)
+            )
+        )
+        for task, number, sample in picked:
             results.append([])
             for mark in endurance.stream(
                 client,

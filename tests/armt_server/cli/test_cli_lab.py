@@ -95,13 +95,13 @@ def test_streams_of_several_tasks_end_in_one_table(armt: Run, shelf: list[str], 
     out = tmp_path / "streams.json"
 
     ran = armt(
-        "eval", "stream", *shelf, "--tasks", "qa1,qa4", "--streams", "2", "--marks", "400", "--out", out
+        "eval", "stream", *shelf, "--tasks", "qa1,qa4", "--questions", "9", "--marks", "400", "--out", out
     )
 
     assert ran.code == 0, ran.err
     marks = [mark for (mark,) in json.loads(out.read_text())["streams"]]
-    assert [(mark["task"], mark["asked"]) for mark in marks] == [("qa1", 4)] * 2 + [("qa4", 8)] * 2
-    right = sum(mark["right"] for mark in marks[2:])
+    assert [(mark["task"], mark["asked"]) for mark in marks] == [("qa1", 4)] * 3 + [("qa4", 8)] * 2
+    right = sum(mark["right"] for mark in marks[3:])
     assert f"{right}/16" in ran.out
     assert "mean" in ran.out
 
