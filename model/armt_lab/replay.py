@@ -209,6 +209,7 @@ _TASKS: dict[str, Callable[[Sequence[tuple[str, ...]]], Answers]] = {
     "brought": lambda events: _where_was_thing(events) | _where_was_thing_earlier(events),
     "holder": _who_has_thing,
     "carrying": _what_is_carried,
+    "given": _who_gave,
     "beside": _how_rooms_lie,
     "subject": lambda events: _as_told(events, "What is {2} of the {3}?"),
     "object": lambda events: _as_told(events, "What is the {1} {2} of?"),

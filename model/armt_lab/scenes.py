@@ -216,6 +216,9 @@ class _WhoGaveIt(_PeopleAndThings):
     def questions(self) -> list[Question]:
         return list(self._gifts.values())
 
+    def asides(self) -> list[tuple[str, Question]]:
+        return super().asides() + [("given", question) for question in self.questions()]
+
 
 SCENES: Mapping[str, Callable[[Words, random.Random, Habits], Scene]] = {
     "qa1": People,

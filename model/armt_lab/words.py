@@ -48,13 +48,13 @@ CARRIES = ("carried", "brought")
 """Never in published stories."""
 OPPOSITE: Mapping[str, str] = {"north": "south", "south": "north", "east": "west", "west": "east"}
 TASKS = tuple(PEOPLE)
-ASIDES = ("before", "earlier", "brought", "holder", "carrying", "beside", "subject", "object")
+ASIDES = ("before", "earlier", "brought", "holder", "carrying", "given", "beside", "subject", "object")
 """Kinds of questions that are steps towards those of a task.
 
 Where somebody was before he came to a place, or a thing before it came to one where it is no longer, or to
-any if the fact named both; who has a thing; what somebody carries; what is beside a room, of any row: in
-whatever words, or in those of the fact, after its subject ("What is north of the garden?") or its object
-("What is the hallway north of?").
+any if the fact named both; who has a thing; what somebody carries; who gave what to whom, of any gift and not
+the last alone; what is beside a room, of any row: in whatever words, or in those of the fact, after its
+subject ("What is north of the garden?") or its object ("What is the hallway north of?").
 """
 
 NONE = "nothing"
