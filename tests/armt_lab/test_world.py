@@ -257,3 +257,12 @@ def test_an_unknown_task_is_refused_with_the_known_ones() -> None:
 def test_a_step_is_never_both_or_neither() -> None:
     with pytest.raises(ValueError, match="either"):
         Step()
+
+
+def test_training_asks_after_any_gift_where_published_stories_ask_after_the_last() -> None:
+    world = World("qa5", random.Random(0), habits=Habits(busy=0.5))
+    for _ in range(60):
+        world.fact()
+    gifts = {kind: {question.support for question in world.asks()[kind]} for kind in ("qa5", "given")}
+    assert gifts["qa5"] == {max(gifts["given"])}
+    assert len(gifts["given"]) > 3
