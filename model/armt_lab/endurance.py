@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 import random
 import time
 from pathlib import Path
@@ -59,7 +60,7 @@ class Mark:
         asked: questions, every one that the facts answer.
         right: answered exactly.
         answers: question, answer, truth.
-        seconds: since the stream began, asking included.
+        seconds: since the stream began or was taken up again, asking included.
         tokens_per_second: since the mark before.
         ask_ms: median milliseconds of an answer.
         server_rss_bytes: resident memory of the server's process, where its number was given.
@@ -84,8 +85,35 @@ class Mark:
         return [each for each in self.answers if not same(*each[1:])]
 
 
+def cut_off(
+    path: Path, *, marks: Sequence[int], seed: int, within: int
+) -> tuple[list[list[Mark]], str | None]:
+    """What a file of results has of each stream, and the session of the last one, if that was cut off.
+
+    Nothing and None where there is no such file, so that the same call begins and goes on.
+
+    Raises:
+        ValueError: the file is of other texts, or of fewer marks and their sessions are gone.
+    """
+    if not path.exists():
+        return [], None
+    before = json.loads(path.read_text())
+    if (before["seed"], before["within"]) != (seed, within):
+        raise ValueError(f"{path} is of --seed {before['seed']} --within {before['within']}: give them again")
+    streams = [
+        [Mark(**mark | {"answers": list(map(tuple, mark["answers"]))}) for mark in reached]
+        for reached in before["streams"]
+    ]
+    session = before.get("session")
+    ended = streams[:-1] if session else streams
+    if any(len(reached) < len(marks) for reached in ended):
+        raise ValueError(f"{path} has fewer marks, and their sessions are gone: give its --marks again")
+    return streams, session
+
+
 def stream(
     client: Client,
+    session: str,
     background: Background,
     sample: Sample,
     *,
@@ -97,12 +125,15 @@ def stream(
 ) -> Iterator[Mark]:
     """One session that reads books on and on. All facts stand in its first `within` tokens.
 
+    The same arguments, the same text, so one that was cut off goes on at the very byte.
+
     Args:
         client: of the service.
+        session: an empty one, or that of a stream that was cut off; deleted at the end.
         background: read in whole books, in a new order each round.
         sample: its facts are told.
         task: of them; see `questions`.
-        marks: tokens after which to ask, rising.
+        marks: tokens after which to ask, rising; of one that was cut off those that are left.
         within: tokens in which the facts are hidden; not more than the first mark.
         seed: of the order of books and of where the facts stand.
         pid: process id of the server, to watch its memory.
@@ -114,22 +145,24 @@ def stream(
     rng = random.Random(f"{seed}/stream")
     noise = books.stream(background.shelf, rng)
     head = babilong.compose(sample, noise, within, background.measure, rng)
-    session = client.create_session()
+    text = itertools.chain([head.text], (s if s[-1:].isspace() else s + "\n\n" for s in noise))
     began = before = time.monotonic()
-    read = 0
-    client.append(session.id, head.text)
+    read = client.get_session(session).context.tokens
+    held = client.offset(session)
+    if rest := behind(held, text) if held else next(text):
+        client.append(session, rest)
     for mark in marks:
         while (
-            missing := mark - client.wait_absorbed(session.id, stall_seconds=600).context.tokens
+            missing := mark - client.wait_absorbed(session, stall_seconds=600).context.tokens
         ) > 0:  # sentences alone have a few more tokens than their text
-            client.append(session.id, _pieces(noise, missing, background))
-        context = client.get_session(session.id).context
+            client.append(session, _pieces(text, missing, background))
+        context = client.get_session(session).context
         now = time.monotonic()
         rate = (context.tokens - read) / (now - before)
         answers, times = [], []
         for question, truth in asked:
             started = time.perf_counter()
-            answer = client.ask(session.id, question, max_tokens=ANSWER_TOKENS).text.strip()
+            answer = client.ask(session, question, max_tokens=ANSWER_TOKENS).text.strip()
             times.append(1000 * (time.perf_counter() - started))
             answers.append((question, answer, truth))
         read, before = context.tokens, time.monotonic()
@@ -146,19 +179,31 @@ def stream(
             server_rss_bytes=None if pid is None else resident_bytes(pid),
             memory_bytes=context.memory_bytes,
         )
-    client.delete_session(session.id)
+    client.delete_session(session)
 
 
-def _pieces(noise: Iterator[str], tokens: int, background: Background) -> Iterator[str]:
-    """About `tokens` tokens of the noise, a piece of many sentences at a time."""
+def _pieces(text: Iterator[str], tokens: int, background: Background) -> Iterator[str]:
+    """About `tokens` tokens of the text, a piece of many sentences at a time."""
     left = tokens
     while left > 0:
         piece: list[str] = []
         while left > 0 and len(piece) < PIECE_SENTENCES:
-            sentence = next(noise)
-            left -= background.measure(sentence)
-            piece.append(sentence if sentence[-1:].isspace() else sentence + "\n\n")
+            piece.append(next(text))
+            left -= background.measure(piece[-1])
         yield "".join(piece)
+
+
+def behind(held: int, text: Iterator[str]) -> bytes:
+    """The rest of the piece of a text within which its first `held` bytes end; nothing where one ends there.
+
+    That piece and those before it are taken from `text`.
+    """
+    while held > 0:
+        piece = next(text).encode()
+        if held < len(piece):
+            return piece[held:]
+        held -= len(piece)
+    return b""
 
 
 def questions(task: str, sample: Sample) -> list[tuple[str, str]]:

@@ -3,6 +3,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from armt_lab import endurance
 from armt_lab.babi import Sample
@@ -66,3 +68,13 @@ def test_totals_are_of_all_streams_of_a_task_and_the_mean_is_of_the_tasks() -> N
         ["6/8 = 75.0%", "0/2 = 0.0%", "37.5%"],
     ]
     assert streams[0][1].wrong == [("?", "office", "garden")]
+
+
+@given(st.lists(st.text(min_size=1)), st.data())
+def test_what_a_session_lacks_of_a_piece_and_the_pieces_after_it_complete_the_text(
+    pieces: list[str], data: st.DataObject
+) -> None:
+    whole = "".join(pieces).encode()
+    held = data.draw(st.integers(0, len(whole)))
+    text = iter(pieces)
+    assert whole[:held] + endurance.behind(held, text) + "".join(text).encode() == whole

@@ -167,6 +167,9 @@ def stream(
     seed: Seed = 0,
     tokenizer: TokenizerFile = None,
     out: Out = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from what --out holds, if it was cut off.")
+    ] = False,
     server: common.Server = DEFAULT_SERVER,
     api_key: common.ApiKey = None,
 ) -> None:
@@ -178,11 +181,24 @@ def stream(
       armt eval stream --stories babi/test --books books/test --marks 1000000,10000000,50000000
     """  # noqa: D301, D412  typer's \b keeps lines as they are
     lengths = _lengths("--marks", marks)
+    if resume and out is None:
+        common.refuse("Cannot work so", "--resume: say with --out which results to go on from")
     with _lab(), _measuring(server, api_key) as client:
         from armt_lab import endurance, evaluate  # noqa: PLC0415  not there without the lab
 
         background = evaluate.Background(books, tokenizer or evaluate.BUNDLED_TOKENIZER)
         results: list[list[endurance.Mark]] = []
+        session: str | None = None
+        if resume and out is not None:
+            results, session = endurance.cut_off(out, marks=lengths, seed=seed, within=within)
+
+        def write() -> None:
+            if out is not None:
+                shown = [[dataclasses.asdict(mark) for mark in reached] for reached in results]
+                evaluate.write(
+                    out, model=client.models()[0], seed=seed, within=within, session=session, streams=shown
+                )
+
         picked = (
             (task, number, sample)
             for task in tasks.split(",")
@@ -190,27 +206,33 @@ def stream(
                 endurance.pick(stories, task, streams=streams, asked=questions, seed=seed)
             )
         )
-        for task, number, sample in picked:
-            results.append([])
+        for i, (task, number, sample) in enumerate(picked):
+            if i == len(results):
+                results.append([])
+                session = client.create_session().id
+                write()
+            if session is None or len(results[i]) == len(lengths):
+                continue
             for mark in endurance.stream(
                 client,
+                session,
                 background,
                 sample,
                 task=task,
-                marks=lengths,
+                marks=lengths[len(results[i]) :],
                 within=min(within, lengths[0]),
                 seed=seed + number,
                 pid=pid,
             ):
-                results[-1].append(mark)
+                results[i].append(mark)
                 wrong = f"; wrong: {mark.wrong}" if mark.wrong else ""
                 common.note(
                     f"{task}, stream {number}: {mark.right}/{mark.asked} at {mark.tokens:,} tokens{wrong}"
                 )
-                if out is not None:
-                    shown = [[dataclasses.asdict(m) for m in reached] for reached in results]
-                    evaluate.write(out, model=client.models()[0], seed=seed, within=within, streams=shown)
-            common.print_table(endurance.marks_table(results[-1]))
+                write()
+            common.print_table(endurance.marks_table(results[i]))
+        session = None
+        write()
         common.print_table(endurance.totals_table(results, lengths))
 
 

@@ -2,15 +2,17 @@ from __future__ import annotations
 
 import json
 import random
-from itertools import islice
-from typing import TYPE_CHECKING
+from itertools import count, islice
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from armt_client import Client, NotFound
 from armt_lab import prose
 from armt_lab.words import HELD_OUT
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from conftest import Run
@@ -104,6 +106,60 @@ def test_streams_of_several_tasks_end_in_one_table(armt: Run, shelf: list[str], 
     right = sum(mark["right"] for mark in marks[3:])
     assert f"{right}/16" in ran.out
     assert "mean" in ran.out
+
+
+def timeless(result: dict[str, Any]) -> list[list[Any]]:
+    """What of the marks does not depend on the machine."""
+    names = ("task", "tokens", "bytes", "answers", "memory_bytes")
+    return [[[mark[name] for name in names] for mark in reached] for reached in result["streams"]]
+
+
+@pytest.mark.parametrize(("appends", "held"), [(0, 0), (0, 101), (1, 301), (2, 150)])
+def test_streams_that_were_cut_off_go_on_at_the_very_byte(
+    request: pytest.FixtureRequest, shelf: list[str], tmp_path: Path, appends: int, held: int
+) -> None:
+    armt, client, model = map(request.getfixturevalue, ("armt", "client", "model"))
+    counts = ["--tokenizer", model / "tokenizer.json", "--marks", "400,1200", "--within", "200"]
+    command = ["eval", "stream", *shelf, *counts, "--streams", "2", "--out"]
+    whole, part = tmp_path / "whole.json", tmp_path / "part.json"
+    assert armt(*command, whole).code == 0
+    append = Client.append
+    number = count()
+
+    def cut(self: Client, session: str, text: bytes | Iterator[str]) -> int:
+        if next(number) < appends:
+            return append(self, session, text)
+        sent = text if isinstance(text, bytes) else "".join(text).encode()
+        append(self, session, sent[:held])
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Client, "append", cut)
+        assert armt(*command, part, "--resume").code != 0  # there is nothing to go on from, so it begins
+    session = json.loads(part.read_text())["session"]
+
+    ran = armt(*command, part, "--resume")
+
+    assert ran.code == 0, ran.err
+    assert timeless(json.loads(part.read_text())) == timeless(json.loads(whole.read_text()))
+    with pytest.raises(NotFound):
+        client.get_session(session)
+
+
+def test_results_that_cannot_be_gone_on_from_are_told(armt: Run, shelf: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "stream.json"
+    command = ["eval", "stream", *shelf, "--within", "200", "--out", out, "--marks"]
+    assert armt(*command, "400").code == 0
+    for wrong, told in (
+        (["400", "--seed", "1", "--resume"], "is of --seed 0 --within 200"),
+        (["400,900", "--resume"], "has fewer marks, and their sessions are gone"),
+    ):
+        ran = armt(*command, *wrong)
+        assert ran.code == 2
+        assert told in ran.err
+    ran = armt("eval", "stream", *shelf, "--resume")
+    assert ran.code == 2
+    assert "--resume: say with --out" in ran.err
 
 
 @pytest.mark.parametrize("command", ["babilong", "stream"])
