@@ -213,10 +213,12 @@ def same(answer: str, truth: str) -> bool:
 
 
 def write(path: Path, **values: Any) -> None:
-    """A result as JSON, with the machine it was measured on."""
+    """A result as JSON, with the machine it was measured on, whole or not at all: a run may be cut off."""
     path.parent.mkdir(parents=True, exist_ok=True)
     values = {"machine": platform.processor() or platform.machine(), **values}
-    path.write_text(json.dumps(values, indent=1) + "\n")
+    draft = path.with_suffix(".tmp")
+    draft.write_text(json.dumps(values, indent=1) + "\n")
+    draft.replace(path)
 
 
 def table(cells: Sequence[Cell]) -> Table:
