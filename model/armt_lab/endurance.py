@@ -8,7 +8,7 @@ import json
 import random
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
@@ -17,7 +17,7 @@ from armt_lab.evaluate import ANSWER_TOKENS, read_stories, same
 from armt_lab.words import TASKS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from armt_client import Client
     from armt_lab.babi import Sample
@@ -85,30 +85,25 @@ class Mark:
         return [each for each in self.answers if not same(*each[1:])]
 
 
-def cut_off(
-    path: Path, *, marks: Sequence[int], seed: int, within: int
-) -> tuple[list[list[Mark]], str | None]:
+def cut_off(path: Path, settings: Mapping[str, Any]) -> tuple[list[list[Mark]], str | None]:
     """What a file of results has of each stream, and the session of the last one, if that was cut off.
 
     Nothing and None where there is no such file, so that the same call begins and goes on.
 
     Raises:
-        ValueError: the file is of other texts, or of fewer marks and their sessions are gone.
+        ValueError: it was measured with other settings.
     """
     if not path.exists():
         return [], None
     before = json.loads(path.read_text())
-    if (before["seed"], before["within"]) != (seed, within):
-        raise ValueError(f"{path} is of --seed {before['seed']} --within {before['within']}: give them again")
+    for name, value in settings.items():
+        if before.get(name) != value:
+            raise ValueError(f"{path} was measured with --{name} {before.get(name)}, not {value}")
     streams = [
         [Mark(**mark | {"answers": list(map(tuple, mark["answers"]))}) for mark in reached]
         for reached in before["streams"]
     ]
-    session = before.get("session")
-    ended = streams[:-1] if session else streams
-    if any(len(reached) < len(marks) for reached in ended):
-        raise ValueError(f"{path} has fewer marks, and their sessions are gone: give its --marks again")
-    return streams, session
+    return streams, before["session"]
 
 
 def stream(

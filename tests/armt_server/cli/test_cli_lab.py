@@ -146,17 +146,20 @@ def test_streams_that_were_cut_off_go_on_at_the_very_byte(
         client.get_session(session)
 
 
-def test_results_that_cannot_be_gone_on_from_are_told(armt: Run, shelf: list[str], tmp_path: Path) -> None:
+def test_results_of_other_settings_are_not_gone_on_from(armt: Run, shelf: list[str], tmp_path: Path) -> None:
     out = tmp_path / "stream.json"
-    command = ["eval", "stream", *shelf, "--within", "200", "--out", out, "--marks"]
+    command = ["eval", "stream", *shelf, "--within", "200", "--out", out, "--resume", "--marks"]
     assert armt(*command, "400").code == 0
+    before = out.read_text()
     for wrong, told in (
-        (["400", "--seed", "1", "--resume"], "is of --seed 0 --within 200"),
-        (["400,900", "--resume"], "has fewer marks, and their sessions are gone"),
+        (["400", "--seed", "1"], "measured with --seed 0, not 1"),
+        (["400", "--tasks", "qa4"], "measured with --tasks qa1, not qa4"),
+        (["400,900"], "measured with --marks 400, not 400,900"),
     ):
         ran = armt(*command, *wrong)
         assert ran.code == 2
-        assert told in ran.err
+        assert told in ran.err.replace("\n", " ")
+    assert out.read_text() == before
     ran = armt("eval", "stream", *shelf, "--resume")
     assert ran.code == 2
     assert "--resume: say with --out" in ran.err
