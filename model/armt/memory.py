@@ -110,8 +110,17 @@ class AssociativeMemory(nn.Module):
             [batch, n, d_model] in the dtype of `x`.
         """
         with torch.autocast(x.device.type, enabled=False):
-            phi = self._phi(self.W_mq(x.float()))
-            return self._recall(phi, W, z).to(x.dtype)
+            return self._recall(self.query(x), W, z).to(x.dtype)
+
+    def query(self, x: Tensor) -> Tensor:
+        """phi(W_q x), with which `read` reads: [batch, n, d_model] -> [batch, n, d_key]."""
+        with torch.autocast(x.device.type, enabled=False):
+            return self._phi(self.W_mq(x.float()))
+
+    def key(self, m: Tensor) -> Tensor:
+        """phi(W_k m), under which `write` writes: [batch, writers, d_model] -> [batch, writers, d_key]."""
+        with torch.autocast(m.device.type, enabled=False):
+            return self._phi(self.W_mk(self._source(m)))
 
     def write(self, m: Tensor, W: Tensor, z: Tensor, first: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The memory after a segment.

@@ -7,51 +7,35 @@ from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 from armt.backbone import Backbone
 from armt.errors import PositionError
+from armt.layout import earlier
 from armt.memory import AssociativeMemory, hard
 from armt.state import MemoryState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Sequence
 
     from torch import Tensor
     from transformers import DynamicCache
 
     from armt.config import ArmtConfig
+    from armt.layout import Layout
     from armt.rows import RowPool
 
 
 @dataclasses.dataclass(frozen=True)
-class Layout:
-    """Several continuations of one text in one row: what the trainer asks with.
+class Trace:
+    """What the memories were written with, of each layer that has one.
 
     Attributes:
-        positions: [1, n] position ids; continuations may share them.
-        mask: [1, 1, n, n] bool, whether a token (row) sees another (column).
-        previous: [1 or batch, n] where the token before each stands, -1 before the first.
+        logits: of the write gates, [layers, batch, writers].
+        keys: phi(W_k m), [layers, batch, writers, d_key].
     """
 
-    positions: Tensor
-    mask: Tensor
-    previous: Tensor
-
-
-def _earlier(x: Tensor, count: int, layout: Layout | None) -> Iterator[Tensor]:
-    """What stands 1, 2, ... `count` tokens before each of x [batch, n, width]; zeros where nothing does."""
-    n = x.shape[1]
-    if layout is None:
-        padded = F.pad(x, (0, 0, count, 0))
-        yield from (padded[:, count - j :][:, :n] for j in range(1, count + 1))
-        return
-    padded = F.pad(x, (0, 0, 1, 0))
-    before = F.pad(layout.previous.expand(len(x), -1) + 1, (1, 0))
-    at = before
-    for _ in range(count):
-        yield padded.gather(1, at[:, 1:, None].expand_as(x))
-        at = before.gather(1, at)
+    logits: Tensor
+    keys: Tensor
 
 
 def _starts(run: Tensor, state: MemoryState) -> MemoryState:
@@ -111,13 +95,19 @@ class ArmtModel(nn.Module):
         Raises:
             PositionError: the backbone numbers positions on and a row has none left.
         """
-        return self.absorb_with_gates(ids, state)[0]
+        return self._absorb(ids, state)[0]
 
-    def absorb_with_gates(self, ids: Tensor, state: MemoryState) -> tuple[MemoryState, Tensor]:
-        """Absorb, and the logits of the write gates, [layers with memory, batch, writers]."""
+    def absorb_traced(self, ids: Tensor, state: MemoryState) -> tuple[MemoryState, Trace]:
+        """Absorb, and tell what was written with."""
+        after, logits, sources = self._absorb(ids, state)
+        keys = [memory.key(m) for memory, m in zip(self._associative, sources, strict=True)]
+        return after, Trace(logits, torch.stack(keys))
+
+    def _absorb(self, ids: Tensor, state: MemoryState) -> tuple[MemoryState, Tensor, list[Tensor]]:
         shorter = ids.shape[1] < self.config.segment_size
         assert ids.shape[1] == self.config.segment_size or (shorter and self.config.fold_tail)
-        return self._write(self._run(ids, state, heed_text=False)[1], ids, state)
+        sources = self._run(ids, state, heed_text=False)[1]
+        return *self._write(sources, ids, state), sources
 
     def absorb_ahead(
         self, runs: Sequence[Tensor], states: Sequence[MemoryState], pool: RowPool | None = None
@@ -177,6 +167,7 @@ class ArmtModel(nn.Module):
         cache: DynamicCache | None = None,
         start: int = 0,
         layout: Layout | None = None,
+        queries: list[Tensor] | None = None,
     ) -> Tensor:
         """The last block's output with the memory only read; `backbone.head` makes logits of it.
 
@@ -187,6 +178,7 @@ class ArmtModel(nn.Module):
             start: tokens of this segment that the cache holds, which are not run again.
             layout: where the tokens stand and what they see, if that is not a plain row of tokens; the ids
                 shown again come first and count.
+            queries: takes what each memory is read with, [batch, n, d_key].
 
         Returns:
             [batch, n, d_model].
@@ -202,6 +194,8 @@ class ArmtModel(nn.Module):
         for layer in range(self.config.num_layers):
             if layer in slots:
                 memory, W, z = slots[layer]
+                if queries is not None:
+                    queries.append(memory.query(x[:, -n:]))
                 x = x + memory.read(x, W, z)
             x = self.backbone.run(layer, x, rotary, cache, mask)
         return x[:, -n:]
@@ -212,8 +206,8 @@ class ArmtModel(nn.Module):
         if self.conv is None:
             return x
         seen = x if self.conv_in is None else x @ self.conv_in.to(x.dtype)
-        for tap, earlier in zip(self.conv.to(x.dtype), _earlier(seen, len(self.conv), layout), strict=True):
-            x = x + (tap * earlier if self.conv_in is None else earlier @ tap)
+        for tap, before in zip(self.conv.to(x.dtype), earlier(seen, len(self.conv), layout), strict=True):
+            x = x + (tap * before if self.conv_in is None else before @ tap)
         return x
 
     @property

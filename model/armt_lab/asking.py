@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional as F
 
-from armt.model import Layout
+from armt.layout import Layout
 from armt_lab.corpus import ANSWER, END, QUESTION
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from armt.model import ArmtModel
     from armt.state import MemoryState
+    from armt_lab.pointing import Written
     from armt_lab.streams import Asked
 
 IGNORED = -100
@@ -50,11 +51,20 @@ class Asks:
 
 @dataclasses.dataclass(frozen=True)
 class Graded:
-    """Mean loss over answer tokens; what was asked, and for each question whether it was answered exactly."""
+    """How questions fared.
+
+    Attributes:
+        loss: mean over answer tokens.
+        right: for each question whether it was answered exactly, [questions] bool.
+        asked: the questions.
+        pointing: mean loss of what the memory was read with (`armt_lab.pointing`); None where no question
+            had anything to point to.
+    """
 
     loss: Tensor
     right: Tensor
     asked: Sequence[Asked]
+    pointing: Tensor | None = None
 
 
 class Asker:
@@ -140,15 +150,29 @@ class Asker:
         previous = torch.cat((places.expand(batch, -1) - 1, first), dim=1)
         return Layout(positions, mask[:, None], previous)
 
-    def grade(self, model: ArmtModel, text: Tensor, state: MemoryState, asks: Asks) -> Graded:
-        """Ask within and after `text` [batch, n] on memories `state`, which stay as they are."""
+    def grade(
+        self,
+        model: ArmtModel,
+        text: Tensor,
+        state: MemoryState,
+        asks: Asks,
+        written: Written | None = None,
+    ) -> Graded:
+        """Ask within and after `text` [batch, n] on memories `state`, which stay as they are.
+
+        With `written`, which came before `text`, also how well the questions point into it.
+        """
         if not asks.asked:
             return Graded(torch.zeros(()), torch.zeros(0, dtype=torch.bool), ())
         layout = self._layout(asks, model.config.overlap, text.shape[1])
-        hidden = model.hidden(torch.cat((text, asks.ids), dim=1), state, layout=layout)
+        queries: list[Tensor] | None = None if written is None else []
+        hidden = model.hidden(torch.cat((text, asks.ids), dim=1), state, layout=layout, queries=queries)
         wanted = asks.labels != IGNORED
         labels = asks.labels[wanted]
         logits = model.backbone.head(hidden[:, text.shape[1] :][wanted]).float()
         wrong = torch.zeros(len(asks.asked), dtype=torch.long, device=labels.device)
         wrong.index_add_(0, asks.owner[wanted], (logits.argmax(-1) != labels).long())
-        return Graded(F.cross_entropy(logits, labels), (wrong == 0).cpu(), asks.asked)
+        pointing = None
+        if written is not None and queries is not None:
+            pointing = written.pointing(queries[0][:, -asks.ids.shape[1] :], asks)
+        return Graded(F.cross_entropy(logits, labels), (wrong == 0).cpu(), asks.asked, pointing)

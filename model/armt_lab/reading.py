@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from armt.memory import SHUT
 from armt.state import MemoryState
+from armt_lab.pointing import Written
 from armt_lab.streams import Stream
 
 if TYPE_CHECKING:
@@ -99,12 +100,18 @@ class Reading:
         state = self._restart_some()
         ends = list(accumulate(self._length(rng) for _ in range(stage.segments)))
         ids = torch.tensor([s.peek(ends[-1] + size) for s in self.streams], device=self._device)
-        graded = []
+        graded, keys = [], []
         for start, end in pairwise([0, *ends]):
-            state, gates = self.model.absorb_with_gates(ids[:, start:end], state)
-            self._judge(gates, start, end)
+            state, trace = self.model.absorb_traced(ids[:, start:end], state)
+            self._judge(trace.logits, start, end)
+            keys.append(trace.keys[0])
+            written = Written(ids[:, :end], torch.cat(keys, dim=1)) if stage.pointing else None
             following = ids[:, end : end + size]
-            graded.append(self._ask(self.streams, following, state, first=end, lookahead=stage.lookahead))
+            graded.append(
+                self._ask(
+                    self.streams, following, state, first=end, lookahead=stage.lookahead, written=written
+                )
+            )
         if size >= ACROSS_SEGMENT and rng.random() < ACROSS and not self.model.config.fold_tail:
             graded.append(self._ask_across(ids[:, ends[-1] :], state, rng))
         graded.append(self._ask_young())
@@ -177,7 +184,14 @@ class Reading:
         )
 
     def _ask(
-        self, streams: Sequence[Stream], text: torch.Tensor, state: MemoryState, first: int, lookahead: float
+        self,
+        streams: Sequence[Stream],
+        text: torch.Tensor,
+        state: MemoryState,
+        *,
+        first: int,
+        lookahead: float,
+        written: Written | None = None,
     ) -> Graded:
         """Ask at place `first`; or, in a share of `lookahead` of cases, within `text`, which begins there."""
         if streams[0].rng.random() >= lookahead:
@@ -192,4 +206,4 @@ class Reading:
             )
             for stream in streams
         ]
-        return self.asker.grade(self.model, text, state, self.asker.asks(rows, first))
+        return self.asker.grade(self.model, text, state, self.asker.asks(rows, first), written)

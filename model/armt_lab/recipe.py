@@ -85,6 +85,8 @@ class Stage:
             is drawn above 1 tells nothing but facts.
         tasks: which stories are told, and how often each against the others.
         noise_weight: of the penalty on gates that are open where there is no fact.
+        pointing: weight of the loss that has questions point to where their answers stand in the memory; see
+            `armt_lab.pointing`. Only where the text itself writes (`memory_tokens` 0).
         rehearse: share of background sentences that are easily taken for facts: they have words of the
             stories in them, or a gate opened on them.
         memory: False means that everything asked stands in the one segment in view.
@@ -113,6 +115,7 @@ class Stage:
     density: tuple[float, float] = (1.0, 1.0)
     tasks: Mapping[str, float] = dataclasses.field(default_factory=lambda: {"qa1": 1.0})
     noise_weight: float = 0.1
+    pointing: float = 0.0
     rehearse: float = 0.2
     memory: bool = True
     story: float = 100.0
@@ -169,8 +172,11 @@ def load(path: Path) -> Recipe:
             Stage(**{**stage, "density": tuple(stage.get("density", (1.0, 1.0)))})
             for stage in values.pop("stage")
         )
-        return Recipe(size=Size(**values.pop("size", {})), stages=stages, **values)
+        recipe = Recipe(size=Size(**values.pop("size", {})), stages=stages, **values)
     except KeyError as error:
         raise RecipeError(f"{path} has no [[stage]]: a recipe is a list of them") from error
     except (TypeError, ValueError) as error:
         raise RecipeError(f"{path}: {error}") from error
+    if recipe.size.memory_tokens and any(stage.pointing for stage in stages):
+        raise RecipeError(f"{path}: pointing needs memory_tokens = 0, for then it is the text that writes")
+    return recipe

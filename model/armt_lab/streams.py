@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import deque
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -59,6 +59,8 @@ class Asked:
         place: how many of the stream's next ids are read before it.
         blank: white space between text and question that no word took up, as texts often end in it.
         is_open: whether the story is of words drawn from the books.
+        fact: where the only fact that gives the answer stands, counted from the stream's next id; None if
+            there are several, or it was told too long ago.
     """
 
     kind: str
@@ -67,6 +69,7 @@ class Asked:
     place: int
     blank: str
     is_open: bool
+    fact: range | None = None
 
 
 class Told(NamedTuple):
@@ -186,8 +189,17 @@ class Stream:
             question = min(drawn, key=_newest_support)
             age = at - max((self.fact_ends[i] for i in question.support), default=at)
             blank = self.rng.choice(" \n") if self.rng.random() < BLANK else ""
-            found.append(Asked(kind, question, age, place, blank, self.is_open))
+            found.append(Asked(kind, question, age, place, blank, self.is_open, self._only_fact(question)))
         return found
+
+    def _only_fact(self, question: Question) -> range | None:
+        if len(question.support) != 1:
+            return None
+        end = self.fact_ends[question.support[0]]
+        i = bisect_left(self.told, end, key=attrgetter("end"))
+        if i == len(self.told) or self.told[i].end != end:
+            return None
+        return range(self.told[i].start - self.base, end - self.base)
 
     def _weights(self, questions: Sequence[Question]) -> list[float]:
         return [self.stage.tricky if question.tricky else 1.0 for question in questions]

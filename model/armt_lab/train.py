@@ -66,6 +66,7 @@ def _each(graded: list[Graded]) -> list[tuple[Asked, bool]]:
 def metrics(trainer: Trainer, graded: list[Graded]) -> dict[str, float | str]:
     """One row of metrics.csv: where the run is, and how the last asks went."""
     norms = trainer.state.W.flatten(2).norm(dim=-1)
+    pointing = [g.pointing.item() for g in graded if g.pointing is not None]
     return {
         "step": trainer.step,
         "stage": trainer.index,
@@ -77,7 +78,10 @@ def metrics(trainer: Trainer, graded: list[Graded]) -> dict[str, float | str]:
         "rate": trainer.learning_rate(),
         "opened_on_fact": _share(trainer.gates.fact),
         "opened_on_noise": _share(trainer.gates.noise),
-    } | (by_kind(graded) | by_age(graded, trainer.stage.segment))
+        **by_kind(graded),
+        **by_age(graded, trainer.stage.segment),
+        "pointing": round(sum(pointing) / len(pointing), 5) if pointing else "",
+    }
 
 
 def _share(of: list[bool]) -> float | str:

@@ -192,6 +192,9 @@ class Trainer:
         if not graded:
             return graded, (None,) * len(parameters)
         loss = torch.stack([g.loss for g in graded]).mean()
+        pointing = [g.pointing for g in graded if g.pointing is not None]
+        if pointing:
+            loss = loss + self.stage.pointing * torch.stack(pointing).mean()
         if share.gates.noise:
             loss = loss + self.stage.noise_weight * torch.cat(share.gates.penalties).mean()
         return graded, torch.autograd.grad(loss, parameters, allow_unused=True)

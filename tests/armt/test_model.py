@@ -164,6 +164,20 @@ def test_tokens_run_one_by_one_in_a_cache_are_as_in_the_whole_segment(options: d
     torch.testing.assert_close(found, whole, rtol=0, atol=1e-4)
 
 
+def test_a_trace_tells_the_keys_and_queries_that_the_memories_work_with() -> None:
+    model = tiny.model(num_mem_tokens=0, features="product", d_mem=6)
+    ids = random_ids(2, 8)
+    after, trace = model.absorb_traced(ids, model.empty_state(2))
+    torch.testing.assert_close(after.W, model.absorb(ids, model.empty_state(2)).W)
+    assert trace.keys.shape == (len(model.memories), *ids.shape, model.config.d_key)
+    queries: list[torch.Tensor] = []
+    traced = model.hidden(ids[:, :5], after, queries=queries)
+    torch.testing.assert_close(traced, model.hidden(ids[:, :5], after))
+    assert [query.shape for query in queries] == [(2, 5, model.config.d_key)] * len(model.memories)
+    first = model.backbone.embed(ids[:, :5])
+    torch.testing.assert_close(queries[0], model.memories[0].query(first))
+
+
 def test_what_was_read_first_still_moves_the_logits_many_segments_later() -> None:
     model = tiny.model()
     ids = random_ids(1, 64)

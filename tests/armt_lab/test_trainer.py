@@ -20,7 +20,7 @@ from armt_lab.trainer import Trainer
 from armt_lab.words import EVERYONE, HELD_OUT, NOBODY, NOTHING, OBJECTS, PLACES, STRANGERS, UNKNOWN
 
 if TYPE_CHECKING:
-    from armt.model import ArmtModel
+    from armt.model import ArmtModel, Trace
     from armt.state import MemoryState
     from armt_lab.asking import Graded
 
@@ -136,19 +136,19 @@ def test_where_the_tail_is_folded_segments_are_of_any_length_and_nothing_told_is
     stage = dataclasses.replace(TINY.stages[1], lookahead=0.0)
     size = dataclasses.replace(TINY.size, fold_tail=True)
     trainer = trainer_in(runs, "folding", recipe=dataclasses.replace(TINY, size=size, stages=(stage,)))
-    absorb_with_gates, grade = trainer.model.absorb_with_gates, trainer.asker.grade
+    absorb_traced, grade = trainer.model.absorb_traced, trainer.asker.grade
     lengths: list[int] = []
     in_view: list[int] = []
 
-    def absorbing(ids: torch.Tensor, state: MemoryState) -> tuple[MemoryState, torch.Tensor]:
+    def absorbing(ids: torch.Tensor, state: MemoryState) -> tuple[MemoryState, Trace]:
         lengths.append(ids.shape[1])
-        return absorb_with_gates(ids, state)
+        return absorb_traced(ids, state)
 
     def grading(model: ArmtModel, text: torch.Tensor, *rest: Any) -> Graded:
         in_view.append(text.shape[1])
         return grade(model, text, *rest)
 
-    monkeypatch.setattr(trainer.model, "absorb_with_gates", absorbing)
+    monkeypatch.setattr(trainer.model, "absorb_traced", absorbing)
     monkeypatch.setattr(trainer.asker, "grade", grading)
     for _ in range(8):
         trainer.train_step()
@@ -268,13 +268,14 @@ def test_a_stage_ends_early_when_its_accuracy_is_reached(runs: Path) -> None:
     assert not trainer.over
 
 
-def test_a_recipe_with_an_unknown_key_is_refused(tmp_path: Path) -> None:
+def test_a_recipe_that_cannot_be_run_is_refused_with_the_reason(tmp_path: Path) -> None:
     path = tmp_path / "recipe.toml"
     stage = "[[stage]]\nsegment = 8\nsegments = 1\nrows = 1\n"
     for text, told in (
         ('name = "x"\nlearning_rat = 1\n' + stage, "learning_rat"),
         ('name = "x"\n', "no \\[\\[stage\\]\\]"),
         ("name = x", "Invalid value"),
+        ('name = "x"\n' + stage + "pointing = 1.0\n", "pointing needs memory_tokens = 0"),
     ):
         path.write_text(text)
         with pytest.raises(recipe.RecipeError, match=told):
