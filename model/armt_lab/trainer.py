@@ -41,8 +41,9 @@ def initialise(model: ArmtModel, seed: int) -> None:
     """Draw weights by width: std d^-0.5, so that attention is not flat at small widths.
 
     The value projection starts at a quarter of that, for what it is given is longer than the stream; the
-    write gate starts half open, or a fifth where every token of the text writes. The convolution's taps are
-    as long as half an embedding, whatever the width.
+    write gate starts half open, or a fifth where every token of the text writes: then a quarter of the token
+    itself is part of the value, so that what is read can be said at once. The convolution's taps are as long
+    as half an embedding, whatever the width.
     """
     generator = torch.Generator().manual_seed(seed)
     std = model.config.d_model**-0.5
@@ -53,6 +54,8 @@ def initialise(model: ArmtModel, seed: int) -> None:
             parameter.data.normal_(0, scale, generator=generator)
         elif name.endswith("W_mb.bias"):
             parameter.data.fill_(0.0 if model.config.num_mem_tokens else -1.0)
+        if "W_mv" in name and not model.config.num_mem_tokens:
+            parameter.data.diagonal().add_(0.25)
 
 
 class Trainer:

@@ -157,6 +157,16 @@ def test_where_the_tail_is_folded_segments_are_of_any_length_and_nothing_told_is
     assert set(in_view) == {0}
 
 
+def test_where_the_text_itself_writes_a_value_begins_with_a_part_of_its_token(runs: Path) -> None:
+    for memory_tokens, part in ((0, 0.25), (2, 0.0)):
+        size = dataclasses.replace(TINY.size, memory_tokens=memory_tokens)
+        trainer = trainer_in(runs, f"values-{memory_tokens}", recipe=dataclasses.replace(TINY, size=size))
+        for memory in trainer.model.memories:
+            weight = memory.W_mv.weight.detach()
+            assert weight.diagonal().mean().item() == pytest.approx(part, abs=0.08)
+            assert weight.mean().item() == pytest.approx(part / len(weight), abs=0.02)
+
+
 def test_a_step_counts_the_ids_that_it_read(runs: Path) -> None:
     trainer = trainer_in(runs, "counting")
     trainer.train_step()
