@@ -117,12 +117,7 @@ class AssociativeMemory(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             return self._phi(self.W_mq(x.float()))
 
-    def key(self, m: Tensor) -> Tensor:
-        """phi(W_k m), under which `write` writes: [batch, writers, d_model] -> [batch, writers, d_key]."""
-        with torch.autocast(m.device.type, enabled=False):
-            return self._phi(self.W_mk(self._source(m)))
-
-    def write(self, m: Tensor, W: Tensor, z: Tensor, first: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def write(self, m: Tensor, W: Tensor, z: Tensor, first: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """The memory after a segment.
 
         Args:
@@ -133,8 +128,9 @@ class AssociativeMemory(nn.Module):
             first: [batch] bool, whether this is the row's first segment (then g is 1).
 
         Returns:
-            The new W and z, and the gate's logits [batch, writers]; the old ones are left as they
-            were. Where every gate is exactly 0, so is what is added.
+            The new W and z, the gate's logits [batch, writers] and the keys phi(W_k m)
+            [batch, writers, d_key]; the old W and z are left as they were. Where every gate is exactly 0, so
+            is what is added.
         """
         with torch.autocast(m.device.type, enabled=False):
             m = self._source(m)
@@ -142,9 +138,9 @@ class AssociativeMemory(nn.Module):
             k, v, b = self._phi(self.W_mk(m)), self.W_mv(m), self.gate(logits)
             logits = logits.squeeze(-1)
             if self.rule == "sequential":
-                return W + k.mT @ self._in_turn(k, v - k @ W, b), z, logits
+                return W + k.mT @ self._in_turn(k, v - k @ W, b), z, logits, k
             W = W + k.mT @ (b * (v - self._recall(k, W, z)))
-            return W, z + self._novelty(k, z, first).mul(k).sum(dim=1) if self.use_denom else z, logits
+            return W, z + self._novelty(k, z, first).mul(k).sum(dim=1) if self.use_denom else z, logits, k
 
     def logits(self, m: Tensor) -> Tensor:
         """The gate's logits that `write` gives for m, [batch, writers], without writing."""

@@ -31,11 +31,11 @@ class Trace:
 
     Attributes:
         logits: of the write gates, [layers, batch, writers].
-        keys: phi(W_k m), [layers, batch, writers, d_key].
+        keys: phi(W_k m) of each layer, [batch, writers, d_key].
     """
 
     logits: Tensor
-    keys: Tensor
+    keys: Sequence[Tensor]
 
 
 def _starts(run: Tensor, state: MemoryState) -> MemoryState:
@@ -95,19 +95,13 @@ class ArmtModel(nn.Module):
         Raises:
             PositionError: the backbone numbers positions on and a row has none left.
         """
-        return self._absorb(ids, state)[0]
+        return self.absorb_traced(ids, state)[0]
 
     def absorb_traced(self, ids: Tensor, state: MemoryState) -> tuple[MemoryState, Trace]:
         """Absorb, and tell what was written with."""
-        after, logits, sources = self._absorb(ids, state)
-        keys = [memory.key(m) for memory, m in zip(self._associative, sources, strict=True)]
-        return after, Trace(logits, torch.stack(keys))
-
-    def _absorb(self, ids: Tensor, state: MemoryState) -> tuple[MemoryState, Tensor, list[Tensor]]:
         shorter = ids.shape[1] < self.config.segment_size
         assert ids.shape[1] == self.config.segment_size or (shorter and self.config.fold_tail)
-        sources = self._run(ids, state, heed_text=False)[1]
-        return *self._write(sources, ids, state), sources
+        return self._write(self._run(ids, state, heed_text=False)[1], ids, state)
 
     def absorb_ahead(
         self, runs: Sequence[Tensor], states: Sequence[MemoryState], pool: RowPool | None = None
@@ -250,16 +244,15 @@ class ArmtModel(nn.Module):
             sources.append(x[:, -writers:])
         return x[:, overlap:n], sources
 
-    def _write(
-        self, sources: Sequence[Tensor], ids: Tensor, state: MemoryState
-    ) -> tuple[MemoryState, Tensor]:
-        """The memories after a segment, from what `_run` gave for it, and the gates' logits."""
+    def _write(self, sources: Sequence[Tensor], ids: Tensor, state: MemoryState) -> tuple[MemoryState, Trace]:
+        """The memories after a segment, from what `_run` gave for it, and what they were written with."""
         first = state.segments == 0
         slots = self._slots(state).values()
         written = [memory.write(m, W, z, first) for m, (memory, W, z) in zip(sources, slots, strict=True)]
-        Ws, zs, logits = zip(*written, strict=True)
+        Ws, zs, logits, keys = zip(*written, strict=True)
         recent = torch.cat((state.recent, ids), dim=1)[:, ids.shape[1] :]
-        return MemoryState(torch.stack(Ws), torch.stack(zs), state.segments + 1, recent), torch.stack(logits)
+        after = MemoryState(torch.stack(Ws), torch.stack(zs), state.segments + 1, recent)
+        return after, Trace(torch.stack(logits), keys)
 
     def _positions(self, state: MemoryState, start: int, n: int, *, write: bool = False) -> Tensor:
         """Position ids of n tokens from `start` on and, if writing, of memory tokens; [1 or batch, n]."""

@@ -96,7 +96,7 @@ def test_what_is_written_agrees_with_the_reference_whatever_the_ages_of_the_rows
     memories = [aged(config, layer, age) for age in ages]
     m = torch.randn(len(ages), config.num_mem_tokens, config.d_model)
 
-    W, z, _ = layer.write(m, *batched(config, memories), first=torch.tensor(ages) == 0)
+    W, z, *_ = layer.write(m, *batched(config, memories), first=torch.tensor(ages) == 0)
 
     for row, memory in enumerate(memories):
         expected = reference.write(config, layer, memory, m[row])
@@ -162,7 +162,7 @@ def test_like_keys_make_the_official_sum_overshoot_and_the_sequential_rule_does_
         W, z = batched(config, [None])
         m = torch.randn(1, 1, config.d_model).expand(1, 8, -1)
         for _ in range(20):
-            W, z, _ = layer.write(m, W, z, first=torch.tensor([False]))
+            W, z, *_ = layer.write(m, W, z, first=torch.tensor([False]))
         norms[rule] = float(W.norm())
 
     assert norms["sequential"] < 10
@@ -218,7 +218,7 @@ def test_a_gate_that_is_shut_leaves_the_memory_bit_for_bit_as_it_was(seed: int) 
     layer.W_mb.bias.fill_(-30.0)
     W, z = batched(config, [aged(config, layer_of(config), 2)])
 
-    after, _, logits = layer.write(torch.randn(1, 3, config.d_model), W, z, first=torch.tensor([False]))
+    after, _, logits, _ = layer.write(torch.randn(1, 3, config.d_model), W, z, first=torch.tensor([False]))
 
     assert (logits < -2.4).all()
     assert torch.equal(after, W)
