@@ -11,21 +11,19 @@ from torch.nn import functional as F
 
 from armt.layout import Layout
 from armt_lab.corpus import ANSWER, END, QUESTION
+from armt_lab.pointing import IGNORED, pointing
+from armt_lab.streams import KEPT
+from armt_lab.words import NONE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from tokenizers import Tokenizer
     from torch import Tensor
 
     from armt.model import ArmtModel
     from armt.state import MemoryState
-    from armt_lab.pointing import Written
-    from armt_lab.streams import Asked
-
-IGNORED = -100
-KEPT = 50_000
-"""Sentences of stories whose ids are kept at hand: with published words all, with open ones the last."""
+    from armt_lab.streams import Asked, Topic
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,19 +32,37 @@ class Asks:
 
     Attributes:
         ids: [batch, n].
-        labels: [batch, n]; the id that should come next on answers, IGNORED elsewhere.
         owner: [batch, n] which question of the batch an id belongs to; -1 on padding.
         within: [batch, n] how many ids of its question stand before it.
         seen: [batch, n] how many ids of the row's text its question comes after.
-        asked: the questions, row by row.
+        rows, columns: [answers] where in `ids` the ids stand behind which one of an answer comes.
+        labels: [answers] the id that comes there; IGNORED on padding.
+        questions: [answers] whose it is.
+        told: [answers] where in what the row has written the only fact that gives the answer says it;
+            IGNORED where none does.
+        topics: what the questions are about, row by row.
     """
 
     ids: Tensor
-    labels: Tensor
     owner: Tensor
     within: Tensor
     seen: Tensor
-    asked: Sequence[Asked]
+    rows: Tensor
+    columns: Tensor
+    labels: Tensor
+    questions: Tensor
+    told: Tensor
+    topics: Sequence[Topic]
+
+    def right(self, missed: Tensor) -> list[bool]:
+        """For each question whether it was answered exactly, by what `grade` gave of it, padded or not."""
+        wrong = set(self.questions[missed[: len(self.questions)].to(self.questions.device)].tolist())
+        return [question not in wrong for question in range(len(self.topics))]
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> Asks:
+        """With every tensor changed."""
+        names = (field.name for field in dataclasses.fields(self) if field.name != "topics")
+        return Asks(**{name: change(getattr(self, name)) for name in names}, topics=self.topics)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,23 +71,23 @@ class Graded:
 
     Attributes:
         loss: mean over answer tokens.
-        right: for each question whether it was answered exactly, [questions] bool.
-        asked: the questions.
-        pointing: mean loss of what the memory was read with (`armt_lab.pointing`); None where no question
-            had anything to point to.
+        missed: [answers] bool, whether a token of an answer was not the likeliest; see `Asks.right`.
+        pointing: mean loss of what the memory was read with, over those answer tokens that were told
+            (`armt_lab.pointing`); None where it is not taught.
+        pointed: how many of them there were.
     """
 
     loss: Tensor
-    right: Tensor
-    asked: Sequence[Asked]
+    missed: Tensor
     pointing: Tensor | None = None
+    pointed: Tensor | None = None
 
 
 class Asker:
     """Turns questions into ids, the way a prompt template does: QUESTION question ANSWER answer END."""
 
-    def __init__(self, tokenizer: Tokenizer, device: torch.device) -> None:
-        self._tokenizer, self._device = tokenizer, device
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
         self._marks = [tokenizer.encode(mark).ids[0] for mark in (QUESTION, ANSWER, END)]
         self._ids = lru_cache(KEPT)(self._encode_anew)
 
@@ -89,33 +105,47 @@ class Asker:
         """Those questions that have more than `count` ids, the marks before and behind them too."""
         return [asked for asked in row if self._encode(asked)[1] > count]
 
-    def asks(self, rows: Sequence[Sequence[Asked]], first: int = 0, skip: int = 0) -> Asks:
+    def asks(
+        self, rows: Sequence[Sequence[Asked]], first: int = 0, skip: int = 0, told: Tensor | None = None
+    ) -> Asks:
         """Pad the rows' questions to tensors.
 
         Args:
             rows: the questions of each row.
             first: the place where the text before them starts.
             skip: ids left out at the beginning of each question.
+            told: [batch, n] what stands before that, where answers are to point into it.
         """
-        columns: list[list[tuple[int, ...]]] = []
-        asked = [a for row in rows for a in row]
+        texts = [()] * len(rows) if told is None else told.tolist()
+        columns: list[list[tuple[int, int, int, int]]] = []
+        answers: list[tuple[int, int, int, int, int]] = []
         question = 0
-        for row in rows:
-            column: list[tuple[int, ...]] = []
+        for number, (row, text) in enumerate(zip(rows, texts, strict=True)):
+            column: list[tuple[int, int, int, int]] = []
             for one in row:
                 encoded, before = self._encode(one)
+                places = _told(one, encoded, before, text)
                 for i in range(skip, len(encoded) - 1):
-                    label = encoded[i + 1] if i + 1 >= before else IGNORED
-                    column.append((encoded[i], label, question, i - skip, one.place - first))
+                    if i + 1 >= before:
+                        place = places[i + 1 - before]
+                        answers.append((number, len(column), encoded[i + 1], question, place))
+                    column.append((encoded[i], question, i - skip, one.place - first))
                 question += 1
             columns.append(column)
         length = max(map(len, columns))
-        padding = (self._marks[2], IGNORED, -1, 0, 0)
-        table = torch.tensor(
-            [column + [padding] * (length - len(column)) for column in columns], dtype=torch.long
+        padding = (self._marks[2], -1, 0, 0)
+        table = [column + [padding] * (length - len(column)) for column in columns]
+        ids, owner, within, seen = torch.tensor(table, dtype=torch.long).view(len(rows), length, 4).unbind(-1)
+        answering = torch.tensor(answers, dtype=torch.long).view(-1, 5).unbind(-1)
+        names = ("rows", "columns", "labels", "questions", "told")
+        return Asks(
+            ids,
+            owner,
+            within,
+            seen,
+            **dict(zip(names, answering, strict=True)),
+            topics=[one.topic for row in rows for one in row],
         )
-        ids, labels, owner, within, seen = table.view(len(rows), length, 5).to(self._device).unbind(-1)
-        return Asks(ids, labels, owner, within, seen, asked)
 
     def begun(self, rows: Sequence[Sequence[Asked]], count: int) -> Tensor:
         """The first `count` ids of each row's first question, [batch, count]; END where there is none."""
@@ -123,56 +153,74 @@ class Asker:
         for r, row in enumerate(rows):
             if row:
                 ids[r] = torch.tensor(self._encode(row[0])[0][:count])
-        return ids.to(self._device)
+        return ids
 
-    @staticmethod
-    def _layout(asks: Asks, shown: int, text: int) -> Layout:
-        """Each question stands where it is asked: it sees the text up to there, and itself.
 
-        Args:
-            asks: the questions.
-            shown: ids before the text that are shown again.
-            text: ids of the text.
-        """
-        prefix = shown + text
-        stands = shown + asks.seen
-        places = torch.arange(prefix, device=stands.device)
-        batch, n = stands.shape
-        mask = torch.zeros(batch, prefix + n, prefix + n, dtype=torch.bool, device=stands.device)
-        mask[:, :prefix, :prefix] = places <= places[:, None]
-        mask[:, prefix:, :prefix] = places < stands[:, :, None]
-        mask[:, prefix:, prefix:] = (asks.owner[:, None, :] == asks.owner[:, :, None]) & (
-            asks.within[:, None, :] <= asks.within[:, :, None]
-        )
-        positions = torch.cat((places.expand(batch, -1), stands + asks.within), dim=1)
-        own = torch.arange(prefix, prefix + n, device=places.device).expand_as(stands)
-        first = (torch.where(asks.within == 0, stands, own) - 1).clamp(min=-1)
-        previous = torch.cat((places.expand(batch, -1) - 1, first), dim=1)
-        return Layout(positions, mask[:, None], previous)
+def _told(asked: Asked, ids: Sequence[int], before: int, text: Sequence[int]) -> list[int]:
+    """For each id of an answer, which are those from `before` on, where in `text` it is to be looked for.
 
-    def grade(
-        self,
-        model: ArmtModel,
-        text: Tensor,
-        state: MemoryState,
-        asks: Asks,
-        written: Written | None = None,
-    ) -> Graded:
-        """Ask within and after `text` [batch, n] on memories `state`, which stay as they are.
+    That is where the only fact that gives the answer says it, if that is behind all words of the question:
+    only there it is known whose it is, for a fact is read from left to right. An answer that stands before
+    them, as in "Mary took the milk" that of "Who has the milk?", is kept at the last of them; that holds for
+    its first id. IGNORED for all others, and for `NONE`, which no fact says.
+    """
+    fact, answer = asked.fact, ids[before:]
+    places = [IGNORED] * len(answer)
+    if fact is None or fact.start < 0 or fact.stop > len(text) or asked.question.answer == NONE:
+        return places
+    question = set(ids[:before])
+    cue = max((place for place in fact if text[place] in question), default=-1)
+    for i, label in enumerate(answer[:-1]):  # without END
+        said = max((place for place in fact if text[place] == label), default=-1)
+        if said > cue:
+            places[i] = said
+        elif i == 0 and cue >= 0:
+            places[i] = cue
+    return places
 
-        With `written`, which came before `text`, also how well the questions point into it.
-        """
-        if not asks.asked:
-            return Graded(torch.zeros(()), torch.zeros(0, dtype=torch.bool), ())
-        layout = self._layout(asks, model.config.overlap, text.shape[1])
-        queries: list[Tensor] | None = None if written is None else []
-        hidden = model.hidden(torch.cat((text, asks.ids), dim=1), state, layout=layout, queries=queries)
-        wanted = asks.labels != IGNORED
-        labels = asks.labels[wanted]
-        logits = model.backbone.head(hidden[:, text.shape[1] :][wanted]).float()
-        wrong = torch.zeros(len(asks.asked), dtype=torch.long, device=labels.device)
-        wrong.index_add_(0, asks.owner[wanted], (logits.argmax(-1) != labels).long())
-        pointing = None
-        if written is not None and queries is not None:
-            pointing = written.pointing(queries[0][:, -asks.ids.shape[1] :], asks)
-        return Graded(F.cross_entropy(logits, labels), (wrong == 0).cpu(), asks.asked, pointing)
+
+def _layout(asks: Asks, shown: int, text: int) -> Layout:
+    """Each question stands where it is asked: it sees the text up to there, and itself.
+
+    Args:
+        asks: the questions.
+        shown: ids before the text that are shown again.
+        text: ids of the text.
+    """
+    prefix = shown + text
+    stands = shown + asks.seen
+    places = torch.arange(prefix, device=stands.device)
+    batch, n = stands.shape
+    mask = torch.zeros(batch, prefix + n, prefix + n, dtype=torch.bool, device=stands.device)
+    mask[:, :prefix, :prefix] = places <= places[:, None]
+    mask[:, prefix:, :prefix] = places < stands[:, :, None]
+    mask[:, prefix:, prefix:] = (asks.owner[:, None, :] == asks.owner[:, :, None]) & (
+        asks.within[:, None, :] <= asks.within[:, :, None]
+    )
+    positions = torch.cat((places.expand(batch, -1), stands + asks.within), dim=1)
+    own = torch.arange(prefix, prefix + n, device=places.device).expand_as(stands)
+    first = (torch.where(asks.within == 0, stands, own) - 1).clamp(min=-1)
+    previous = torch.cat((places.expand(batch, -1) - 1, first), dim=1)
+    return Layout(positions, mask[:, None], previous)
+
+
+def grade(
+    model: ArmtModel, text: Tensor, state: MemoryState, asks: Asks, keys: Tensor | None = None
+) -> Graded:
+    """Ask within and after `text` [batch, n] on memories `state`, which stay as they are.
+
+    With the `keys` [batch, n, d_key] that the first memory was written with before `text`, also how well the
+    answers point into them. Nothing here waits for the device.
+    """
+    layout = _layout(asks, model.config.overlap, text.shape[1])
+    queries: list[Tensor] | None = None if keys is None else []
+    hidden = model.hidden(torch.cat((text, asks.ids), dim=1), state, layout=layout, queries=queries)
+    n = asks.ids.shape[1]
+    at = asks.rows * n + asks.columns
+    logits = model.backbone.head(hidden[:, -n:].flatten(0, 1).index_select(0, at)).float()
+    answers = (asks.labels != IGNORED).sum().clamp(min=1)
+    loss = F.cross_entropy(logits, asks.labels, ignore_index=IGNORED, reduction="sum") / answers
+    missed = (logits.argmax(-1) != asks.labels) & (asks.labels != IGNORED)
+    if keys is None or queries is None:
+        return Graded(loss, missed)
+    return Graded(loss, missed, *pointing(queries[0][:, -n:], keys, at, asks.told))

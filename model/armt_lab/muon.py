@@ -21,14 +21,19 @@ A, B, C = 3.4445, -4.7750, 2.0315
 """Coefficients of the quintic iteration, chosen for the steepest slope at 0."""
 
 
-def orthogonal(matrix: Tensor) -> Tensor:
-    """The nearest matrix whose singular values are about 1 (0.7 to 1.2), by Newton-Schulz iteration."""
-    x = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
-    x = x / x.norm().clamp(min=1e-7)
+def orthogonal(matrices: Tensor) -> Tensor:
+    """The nearest matrices whose singular values are about 1 (0.7 to 1.2), by Newton-Schulz iteration.
+
+    Args:
+        matrices: [..., rows, columns].
+    """
+    tall = matrices.shape[-2] > matrices.shape[-1]
+    x = matrices.mT if tall else matrices
+    x = x / x.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-7)
     for _ in range(STEPS):
-        gram = x @ x.T
+        gram = x @ x.mT
         x = A * x + (B * gram + C * gram @ gram) @ x
-    return x.T if matrix.shape[0] > matrix.shape[1] else x
+    return x.mT if tall else x
 
 
 class Muon(torch.optim.Optimizer):
@@ -54,12 +59,20 @@ class Muon(torch.optim.Optimizer):
         """Update every matrix that has a gradient."""
         assert closure is None, "there is nothing to call again"
         for group in self.param_groups:
+            by_shape: dict[torch.Size, list[Tensor]] = {}
             for matrix in group["params"]:
-                if matrix.grad is None:
-                    continue
-                state = self.state[matrix]
-                mean = state.setdefault("momentum_buffer", torch.zeros_like(matrix))
-                mean.lerp_(matrix.grad, 1 - group["momentum"])
-                update = orthogonal(matrix.grad.lerp(mean, group["momentum"]))
-                matrix.mul_(1 - group["lr"] * group["weight_decay"])
-                matrix.add_(update, alpha=-group["lr"] * 0.2 * max(matrix.shape) ** 0.5)
+                if matrix.grad is not None:
+                    by_shape.setdefault(matrix.shape, []).append(matrix)
+            for matrices in by_shape.values():
+                # Those of one shape at once: a GPU would be kept busy with launches.
+                updates = orthogonal(torch.stack([self._momentum(m, group["momentum"]) for m in matrices]))
+                for matrix, update in zip(matrices, updates, strict=True):
+                    matrix.mul_(1 - group["lr"] * group["weight_decay"])
+                    matrix.add_(update, alpha=-group["lr"] * 0.2 * max(matrix.shape) ** 0.5)
+
+    def _momentum(self, matrix: Tensor, momentum: float) -> Tensor:
+        """The gradient with what it was before, in Nesterov's way."""
+        assert matrix.grad is not None
+        mean = self.state[matrix].setdefault("momentum_buffer", torch.zeros_like(matrix))
+        mean.lerp_(matrix.grad, 1 - momentum)
+        return matrix.grad.lerp(mean, momentum)

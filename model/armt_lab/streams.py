@@ -6,6 +6,7 @@ import dataclasses
 import math
 from bisect import bisect_left, bisect_right
 from collections import deque
+from functools import lru_cache
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,12 +18,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
+    from tokenizers import Tokenizer
 
     from armt_lab.recipe import Stage
     from armt_lab.words import Words
 
 STRANGE = 0.15
 """Weight of questions after somebody never named, against 1 for the story's own."""
+
+KEPT = 50_000
+"""Sentences of stories whose ids are kept at hand: with published words all, with open ones the last."""
+
+MISSED = 4000
+"""Sentences that were taken for facts, the last of which are shown again."""
 
 BLANK, MIDST = 0.25, 0.2
 """Shares of questions with a blank before them; and in the midst of a sentence, if need be."""
@@ -48,6 +56,14 @@ class Noise:
         return self.ids[self.starts[i] : self.starts[i + 1]].tolist()
 
 
+class Topic(NamedTuple):
+    """What of a question the log tells accuracy by; see `Asked`."""
+
+    kind: str
+    age: int
+    is_open: bool
+
+
 @dataclasses.dataclass(frozen=True)
 class Asked:
     """A question at a place in a stream.
@@ -70,6 +86,11 @@ class Asked:
     blank: str
     is_open: bool
     fact: range | None = None
+
+    @property
+    def topic(self) -> Topic:
+        """What it is about."""
+        return Topic(self.kind, self.age, self.is_open)
 
 
 class Told(NamedTuple):
@@ -94,7 +115,16 @@ class Source:
     noise: Noise
     encode: Callable[[str], tuple[int, ...]]
     words: Words
-    missed: deque[int] = dataclasses.field(default_factory=lambda: deque(maxlen=4000))
+    missed: deque[int] = dataclasses.field(default_factory=lambda: deque(maxlen=MISSED))
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer, noise: Noise, words: Words) -> Source:
+        """With the tokenizer's ids, the last of which are kept at hand."""
+
+        def encode(text: str) -> tuple[int, ...]:
+            return tuple(tokenizer.encode(text, add_special_tokens=False).ids)
+
+        return cls(noise, lru_cache(KEPT)(encode), words)
 
 
 def _newest_support(question: Question) -> float:

@@ -29,10 +29,10 @@ from armt_lab.trainer import Trainer
 from armt_lab.words import ASIDES, TASKS, UNKNOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from armt_lab.asking import Graded
-    from armt_lab.streams import Asked
+    from armt_lab.streams import Topic
+    from armt_lab.trainer import Marks
 
 SAVE_SECONDS = 120.0
 LOG_STEPS = 20
@@ -41,46 +41,39 @@ AGES = (0, 1, 4, 16, 64, 256, 1024)
 """Lower bounds, in segments, of the ages by which accuracy is told."""
 
 
-def by_age(graded: list[Graded], segment: int) -> dict[str, float | str]:
+def by_age(asked: Sequence[tuple[Topic, bool]], segment: int) -> dict[str, float | str]:
     """Share of right answers for each bucket of `AGES`; empty where nothing was asked."""
-    every = _each(graded)
     return {
-        f"age_{low}": _share([right for asked, right in every if low <= asked.age / segment < high])
+        f"age_{low}": _share([right for topic, right in asked if low <= topic.age / segment < high])
         for low, high in pairwise([*AGES, math.inf])
     }
 
 
-def by_kind(graded: list[Graded]) -> dict[str, float | str]:
+def by_kind(asked: Sequence[tuple[Topic, bool]]) -> dict[str, float | str]:
     """Share of right answers for each kind of question, and for all in stories of open words."""
-    every = _each(graded)
-    kinds = {kind: _share([right for asked, right in every if asked.kind == kind]) for kind in KINDS}
-    is_open = [right for asked, right in every if asked.is_open and asked.kind != UNKNOWN]
+    kinds = {kind: _share([right for topic, right in asked if topic.kind == kind]) for kind in KINDS}
+    is_open = [right for topic, right in asked if topic.is_open and topic.kind != UNKNOWN]
     return kinds | {"open": _share(is_open)}
 
 
-def _each(graded: list[Graded]) -> list[tuple[Asked, bool]]:
-    """What was asked, and whether it was answered exactly."""
-    return [each for g in graded for each in zip(g.asked, g.right.tolist(), strict=True)]
-
-
-def metrics(trainer: Trainer, graded: list[Graded]) -> dict[str, float | str]:
-    """One row of metrics.csv: where the run is, and how the last asks went."""
+def metrics(trainer: Trainer, window: Sequence[Marks]) -> dict[str, float | str]:
+    """One row of metrics.csv: where the run is, and how the last steps went."""
     norms = trainer.state.W.flatten(2).norm(dim=-1)
-    pointing = [g.pointing.item() for g in graded if g.pointing is not None]
+    asked = [each for marks in window for each in marks.asked]
     return {
         "step": trainer.step,
         "stage": trainer.index,
         "stage_step": trainer.stage_step,
         "tokens": trainer.tokens,
-        "loss": round(sum(g.loss.item() for g in graded) / len(graded), 5) if graded else "",
+        "loss": _mean([marks.loss for marks in window if marks.loss is not None]),
         "accuracy": round(trainer.accuracy, 4),
         **{f"w_norm_{layer}": round(norm, 2) for layer, norm in enumerate(norms.mean(dim=1).tolist())},
         "rate": trainer.learning_rate(),
         "opened_on_fact": _share(trainer.gates.fact),
         "opened_on_noise": _share(trainer.gates.noise),
-        **by_kind(graded),
-        **by_age(graded, trainer.stage.segment),
-        "pointing": round(sum(pointing) / len(pointing), 5) if pointing else "",
+        **by_kind(asked),
+        **by_age(asked, trainer.stage.segment),
+        "pointing": _mean([marks.pointing for marks in window if marks.pointing is not None]),
     }
 
 
@@ -88,12 +81,16 @@ def _share(of: list[bool]) -> float | str:
     return round(sum(of) / len(of), 4) if of else ""
 
 
+def _mean(of: list[float]) -> float | str:
+    return round(sum(of) / len(of), 5) if of else ""
+
+
 def run(trainer: Trainer, seconds: float) -> bool:
     """Train until the recipe is through, the time is up or a signal says stop; True when it is through."""
     deadline, saved = time.monotonic() + seconds, time.monotonic()
     _forget_after(trainer.step, trainer.folder / "metrics.csv")
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"))
-    window: list[Graded] = []
+    window: list[Marks] = []
     with (
         _stopped_by_signals() as stopped,
         (trainer.folder / "metrics.csv").open("a", newline="") as log,
@@ -102,7 +99,7 @@ def run(trainer: Trainer, seconds: float) -> bool:
         writer = csv.writer(log)
         task = bar.add_task("", note="")
         while True:
-            window += trainer.train_step()
+            window.append(trainer.train_step())
             through = trainer.over
             ending = through or stopped.is_set() or time.monotonic() > deadline
             if ending or trainer.step % LOG_STEPS == 0:
@@ -168,7 +165,8 @@ class Options:
         name: of the run, instead of the recipe's.
         seed: of weights and stories, instead of the recipe's.
         device: "auto", or a torch device.
-        threads: of the CPU, each taking a part of the rows; as many as torch would take without.
+        threads: of the CPU, each taking a part of the rows; as many as torch would take without. With a GPU,
+            processes that draw what it learns next.
         minutes: stop after so long.
         export: folder to write the model to, as the library loads it.
     """
@@ -186,10 +184,8 @@ class Options:
 def train_by(path: Path, options: Options) -> None:
     """Train by the recipe at `path`, from where the run is, and tell how it ended."""
     device = hardware.device(options.device)
-    threads = 1
-    if device.type == "cpu":
-        threads = options.threads or torch.get_num_threads()
-        torch.set_num_threads(1)
+    threads = options.threads or torch.get_num_threads()
+    torch.set_num_threads(1)
     chosen = recipe.load(path)
     chosen = dataclasses.replace(
         chosen, name=options.name or chosen.name, seed=chosen.seed if options.seed is None else options.seed

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import random
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,20 +12,26 @@ from tokenizers import Tokenizer
 
 from armt import hardware
 from armt.model import ArmtModel
-from armt.rows import parts
 from armt.state import MemoryState
 from armt_lab import corpus
-from armt_lab.asking import KEPT, Asker
+from armt_lab.ahead import Ahead, Setup
+from armt_lab.asking import Asker
+from armt_lab.drawing import Drawer, Inline
+from armt_lab.graphs import Graphs
+from armt_lab.lessons import Gates
 from armt_lab.muon import Muon
-from armt_lab.reading import Gates, Reading
+from armt_lab.reading import read
 from armt_lab.recipe import RecipeError
-from armt_lab.streams import Noise, Source, Stream
+from armt_lab.streams import Noise, Source
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from armt_lab.asking import Graded
+    from armt_lab.lessons import Lesson
+    from armt_lab.reading import Read
     from armt_lab.recipe import Recipe, Stage
+    from armt_lab.streams import Topic
     from armt_lab.words import Words
 
 WARMUP = 100
@@ -58,6 +62,31 @@ def initialise(model: ArmtModel, seed: int) -> None:
             parameter.data.diagonal().add_(0.25)
 
 
+@dataclasses.dataclass(frozen=True)
+class Marks:
+    """How the questions of one step fared.
+
+    Attributes:
+        asked: what each was about, and whether it was answered exactly.
+        loss: mean over the answers' tokens; None where nothing was asked.
+        pointing: see `armt_lab.pointing`; None where it is not taught.
+    """
+
+    asked: Sequence[tuple[Topic, bool]]
+    loss: float | None
+    pointing: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Learnt:
+    """What a share of the rows was taught, how many ids of theirs, and the gradients of its loss."""
+
+    lesson: Lesson
+    tokens: int
+    read: Read
+    gradients: Sequence[torch.Tensor | None]
+
+
 class Trainer:
     """A run: model, optimizer, streams and their memories, and where in the recipe it is.
 
@@ -74,13 +103,21 @@ class Trainer:
         folder.mkdir(parents=True, exist_ok=True)
         sentences = corpus.spaced_sentences(books)
         self.tokenizer, noise = self._text(sentences)
-        self.source = Source(noise, lru_cache(KEPT)(self._encode), self._words(sentences))
-        self.gates = Gates()
-        self.model = ArmtModel(recipe.size.config(recipe.stages[0].segment)).to(device)
-        if device.type == "cpu":
-            self.model.backbone.spell_out_attention()
+        words, config = self._words(sentences), recipe.size.config(recipe.stages[0].segment)
+        self.model = ArmtModel(config)
         initialise(self.model, recipe.seed)
-        self.asker = Asker(self.tokenizer, device)
+        self.model.to(device)
+        self._graphs = None
+        if device.type == "cuda":
+            self.lessons: Ahead | Inline = Ahead(
+                Setup(recipe, config, self.tokenizer.to_str(), noise, words), threads
+            )
+            self._graphs = Graphs(self._compute, device)
+        else:
+            source, asker = Source.of(self.tokenizer, noise, words), Asker(self.tokenizer)
+            self.lessons = Inline([Drawer(recipe, config, asker, source) for _ in range(threads)])
+            self.model.backbone.spell_out_attention()
+        self.gates = Gates()
         inner = {n: p for n, p in self.model.named_parameters() if ".layers." in n and p.dim() > 1}
         outer = [p for n, p in self.model.named_parameters() if n not in inner]
         self.optimizers: tuple[torch.optim.Optimizer, ...] = (
@@ -106,21 +143,16 @@ class Trainer:
             raise RecipeError(f"{fewest} words are too few for open stories: give --books, or more of them")
         return words
 
-    def _encode(self, text: str) -> tuple[int, ...]:
-        return tuple(self.tokenizer.encode(text, add_special_tokens=False).ids)
-
     def enter(self, index: int) -> None:
         """Begin a stage: its segment size, fresh streams, empty memories."""
         self.index, self.stage_step = index, 0
         stage = self.stage
         self.model.config = dataclasses.replace(self.model.config, segment_size=stage.segment)
-        self.streams = [self._stream(i) for i in range(stage.rows)]
+        self.lessons.enter(index, self.step, stage.rows)
         self.state = self.model.empty_state(stage.rows)
         self.recent: deque[float] = deque(maxlen=50)
-
-    def _stream(self, row: int) -> Stream:
-        rng = random.Random(f"{self.recipe.seed}/{self.step}/{row}")
-        return Stream(self.source, self.stage, rng)
+        if self._graphs is not None:
+            self._graphs.forget()
 
     @property
     def stage(self) -> Stage:
@@ -140,67 +172,56 @@ class Trainer:
             rate *= min(1.0, (stage.max_steps - self.stage_step) / stage.decay)
         return rate
 
-    def train_step(self) -> list[Graded]:
-        """One optimizer step over every row; returns what was asked."""
+    def train_step(self) -> Marks:
+        """One optimizer step over every row; returns how what was asked was answered."""
         rate = self.learning_rate()
         for optimizer, scale in zip(self.optimizers, (1.0, self.stage.muon), strict=True):
             for group in optimizer.param_groups:
                 group["lr"] = scale * rate
-        shares = self._shares()
-        learnt = list(self._pool.map(self._learn, shares))
+        shares = self.lessons.shares(self.step)
+        learnt = list(self._pool.map(self._learn, shares)) if shares[1:] else [self._learn(shares[0])]
+        self.lessons.prepare(self.step)
         parameters = list(self.model.parameters())
-        for parameter, *of_shares in zip(parameters, *(gradients for _, gradients in learnt), strict=True):
+        for parameter, *of_shares in zip(parameters, *(one.gradients for one in learnt), strict=True):
             found = [gradient for gradient in of_shares if gradient is not None]
-            parameter.grad = torch.stack(found).sum(dim=0) / len(shares) if found else None
+            parameter.grad = torch.stack(found).sum(dim=0) / len(learnt) if found else None
         norm = torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         if torch.isfinite(norm):
             for optimizer in self.optimizers:
                 optimizer.step()
-        self.state = MemoryState.cat([share.state for share in shares])
+        self.state = MemoryState.cat([one.read.state for one in learnt])
         self.gates = Gates()
-        for share in shares:
-            self.gates.add(share.gates)
-        self.source.missed.extend(self.gates.missed)
-        graded = [each for of_share, _ in learnt for each in of_share]
-        if graded:
-            self.recent.append(torch.cat([g.right for g in graded]).float().mean().item())
+        for one in learnt:
+            self.gates.judge(one.lesson, one.read.opened)
+        self.lessons.miss(self.gates.missed)
+        marks = _marks(learnt)
+        if marks.asked:
+            self.recent.append(sum(right for _, right in marks.asked) / len(marks.asked))
         self.step += 1
         self.stage_step += 1
-        self.tokens += sum(share.tokens for share in shares)
-        return graded
+        self.tokens += sum(one.tokens for one in learnt)
+        return marks
 
-    def _shares(self) -> list[Reading]:
-        """The rows in as many parts as there are threads."""
-        return [
-            Reading(
-                self.model,
-                self.asker,
-                self.source,
-                self.stage,
-                self.streams[part],
-                self.state.rows(part),
-                f"{self.recipe.seed}/{self.step}/{part.start}",
-            )
-            for part in parts(len(self.streams), self.threads)
-        ]
+    def _learn(self, share: tuple[slice, Callable[[], Lesson]]) -> Learnt:
+        """Teach a share of the rows its lesson."""
+        rows, draw = share
+        drawn = draw()
+        lesson = drawn.asking()
+        learn = self._compute if self._graphs is None else self._graphs.learn
+        return Learnt(lesson, drawn.tokens, *learn(lesson, self.state.view(rows)))
 
-    def _learn(self, share: Reading) -> tuple[list[Graded], tuple[torch.Tensor | None, ...]]:
-        """What a share was asked, and the gradients of its loss."""
+    def _compute(self, lesson: Lesson, state: MemoryState) -> tuple[Read, Sequence[torch.Tensor | None]]:
+        """What comes of a lesson, and the gradients of its loss."""
         # The cache of cast weights is one for all threads, and each would clear it under the others.
         with torch.autocast(
             self.device.type, self.dtype, enabled=self.dtype != torch.float32, cache_enabled=False
         ):
-            graded = share.read()
+            found = read(self.model, lesson, state, self.stage)
         parameters = list(self.model.parameters())
-        if not graded:
-            return graded, (None,) * len(parameters)
-        loss = torch.stack([g.loss for g in graded]).mean()
-        pointing = [g.pointing for g in graded if g.pointing is not None]
-        if pointing:
-            loss = loss + self.stage.pointing * torch.stack(pointing).mean()
-        if share.gates.noise:
-            loss = loss + self.stage.noise_weight * torch.cat(share.gates.penalties).mean()
-        return graded, torch.autograd.grad(loss, parameters, allow_unused=True)
+        if found.loss is None:
+            return found, [None] * len(parameters)
+        gradients = torch.autograd.grad(found.loss, parameters, allow_unused=True)
+        return found.detach(), gradients
 
     @property
     def over(self) -> bool:
@@ -217,7 +238,7 @@ class Trainer:
     def save(self) -> None:
         """Write last.pt whole or not at all."""
         values = {name: getattr(self, name) for name in _PROGRESS}
-        values |= {"missed": list(self.source.missed)}
+        values |= self.lessons.progress()
         values |= {"model": self.model.state_dict(), "optimizer": [o.state_dict() for o in self.optimizers]}
         torch.save(values, self.folder / "last.tmp")
         (self.folder / "last.tmp").rename(self.folder / "last.pt")
@@ -234,10 +255,20 @@ class Trainer:
             optimizer.load_state_dict(state)
         for name in _PROGRESS:
             setattr(self, name, values[name])
-        self.source.missed.extend(values.get("missed", ()))
-        for stream in self.streams:
-            stream.source, stream.stage = self.source, self.stage
+        self.lessons.go_on(values)
         return True
+
+
+def _marks(learnt: Sequence[Learnt]) -> Marks:
+    """How what was asked of all shares was answered."""
+    graded = [(look, g) for one in learnt for look, g in zip(one.lesson.looks, one.read.graded, strict=True)]
+    pointing = [one.read.pointing.item() for one in learnt if one.read.pointing is not None]
+    right = [(look.asks, look.asks.right(g.missed)) for look, g in graded]
+    return Marks(
+        [each for asks, of_asks in right for each in zip(asks.topics, of_asks, strict=True)],
+        sum(g.loss.item() for _, g in graded) / len(graded) if graded else None,
+        sum(pointing) / len(pointing) if pointing else None,
+    )
 
 
 def _decaying(parameters: list[torch.nn.Parameter]) -> list[dict[str, Any]]:
@@ -248,4 +279,4 @@ def _decaying(parameters: list[torch.nn.Parameter]) -> list[dict[str, Any]]:
     ]
 
 
-_PROGRESS = ("index", "stage_step", "step", "tokens", "state", "recent", "streams")
+_PROGRESS = ("index", "stage_step", "step", "tokens", "state", "recent")

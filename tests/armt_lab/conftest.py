@@ -6,14 +6,28 @@ import os
 import random
 from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+import torch
 from tiny_run import CPU, TINY
 
 from armt_lab import prose
 from armt_lab.trainer import Trainer
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 _DEFAULT = Path(__file__).resolve().parents[3] / "shared" / "data"
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """As `train_by` has it: where the cores are busy, threads within an operation wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

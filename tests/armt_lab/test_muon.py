@@ -30,3 +30,34 @@ def test_steps_are_those_of_torch_up_to_its_bfloat16() -> None:
             optimizer.step()
 
     torch.testing.assert_close(ours, theirs, rtol=0, atol=2e-3)
+
+
+def test_a_stack_of_matrices_is_made_orthogonal_as_each_alone() -> None:
+    torch.manual_seed(1)
+    stack = torch.randn(2, 3, 4, 9) * torch.logspace(-3, 3, 6).view(2, 3, 1, 1)
+
+    together = orthogonal(stack)
+
+    for matrix, found in zip(stack.flatten(0, 1), together.flatten(0, 1), strict=True):
+        torch.testing.assert_close(found, orthogonal(matrix))
+
+
+def test_matrices_of_one_shape_are_updated_as_each_would_be_alone() -> None:
+    torch.manual_seed(2)
+    shapes = [(4, 9), (9, 4), (4, 9), (4, 9), (6, 6)]
+    together = [torch.nn.Parameter(torch.randn(shape)) for shape in shapes]
+    alone = [torch.nn.Parameter(matrix.detach().clone()) for matrix in together]
+    before = together[2].detach().clone()
+    optimizers = [Muon(together, lr=0.01), *(Muon([matrix], lr=0.01) for matrix in alone)]
+
+    for _ in range(3):
+        for number, (mine, other) in enumerate(zip(together, alone, strict=True)):
+            if number != 2:  # this one has no gradient
+                mine.grad = torch.randn_like(mine)
+                other.grad = mine.grad.clone()
+        for optimizer in optimizers:
+            optimizer.step()
+
+    for mine, other in zip(together, alone, strict=True):
+        torch.testing.assert_close(mine, other)
+    assert torch.equal(together[2], before)

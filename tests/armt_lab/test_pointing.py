@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from tiny_run import TINY, trainer_in
+from tiny_run import TINY, drawer_of, trainer_in
 
-from armt_lab.pointing import TEMPERATURE, Written
+from armt_lab.asking import Asker
+from armt_lab.pointing import IGNORED, TEMPERATURE, pointing
 from armt_lab.recipe import Stage
-from armt_lab.streams import Stream
+from armt_lab.streams import Asked, Stream
+from armt_lab.world import Question
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,58 +31,91 @@ def trainer(runs: Path) -> Trainer:
     return trainer_in(runs, "pointing", recipe=dataclasses.replace(TINY, size=size, stages=(STAGE,)))
 
 
-def asked(trainer: Trainer) -> tuple[torch.Tensor, Asks]:
+def asked(trainer: Trainer) -> tuple[torch.Tensor, list[list[Asked]]]:
     """What four stories tell, [4, SIZE], and questions after each."""
-    streams = [Stream(trainer.source, STAGE, random.Random(row)) for row in range(4)]
+    streams = [Stream(drawer_of(trainer).source, STAGE, random.Random(row)) for row in range(4)]
     ids = torch.tensor([stream.peek(SIZE) for stream in streams])
-    return ids, trainer.asker.asks([stream.questions([SIZE] * 6) for stream in streams])
+    return ids, [stream.questions([SIZE] * 6) for stream in streams]
+
+
+def places_of(asks: Asks) -> torch.Tensor:
+    """Which of all queries, row by row, an answer's tokens are read with."""
+    return asks.rows * asks.ids.shape[1] + asks.columns
 
 
 def test_each_token_of_an_answer_points_to_itself_in_the_fact_that_gives_it(trainer: Trainer) -> None:
-    ids, asks = asked(trainer)
-    found = list(zip(*Written(ids, torch.zeros(4, SIZE, 4)).places(asks), strict=True))
-    assert found
-    for row, column, place in found:
-        question = asks.asked[int(asks.owner[row, column])]
+    ids, rows = asked(trainer)
+    every = [one for row in rows for one in row]
+    asks = Asker(trainer.tokenizer).asks(rows, first=SIZE, told=ids)
+    answers = (asks.told != IGNORED).nonzero().flatten().tolist()
+    assert answers
+    for answer in answers:
+        row, place, question = asks.rows[answer], asks.told[answer], every[asks.questions[answer]]
         assert question.fact is not None
-        assert place in question.fact
-        assert ids[row, place] == asks.labels[row, column]
+        assert int(place) in question.fact
+        assert ids[row, place] == asks.labels[answer]
         told = trainer.tokenizer.decode(ids[row, question.fact.start : question.fact.stop].tolist())
         assert question.question.answer in told
 
 
+@pytest.mark.parametrize(
+    ("question", "answer", "fact", "word"),
+    [
+        ("Where is Mary?", "kitchen", " Mary went to the kitchen.", " kitchen"),
+        ("Who has the milk?", "Mary", " Mary took the milk there.", " milk"),
+    ],
+)
+def test_an_answer_told_before_the_words_of_its_question_is_kept_at_the_last_of_them(
+    trainer: Trainer, question: str, answer: str, fact: str, word: str
+) -> None:
+    ids = trainer.tokenizer.encode(fact, add_special_tokens=False).ids
+    span = range(3, 3 + len(ids))
+    one = Asked("qa1", Question(question, answer, ()), 0, span.stop, "", is_open=False, fact=span)
+    asks = Asker(trainer.tokenizer).asks([[one]], span.stop, told=torch.tensor([[0, 0, 0, *ids]]))
+    first, *_, end = asks.told.tolist()
+    piece = trainer.tokenizer.encode(word, add_special_tokens=False).ids[0 if word[1:] == answer else -1]
+    assert first == 3 + ids.index(piece)
+    assert end == IGNORED
+
+
 def test_what_several_facts_give_or_none_points_nowhere(trainer: Trainer) -> None:
-    ids, asks = asked(trainer)
-    several = [one for one in asks.asked if len(one.question.support) != 1]
-    assert several
-    assert all(one.fact is None for one in several)
-    nowhere = dataclasses.replace(asks, asked=[dataclasses.replace(one, fact=None) for one in asks.asked])
-    keys = torch.ones(4, SIZE, 3)
-    assert Written(ids, keys).pointing(torch.ones(*asks.ids.shape, 3), nowhere) is None
+    ids, rows = asked(trainer)
+    asker = Asker(trainer.tokenizer)
+    several = [[one for one in row if len(one.question.support) != 1] for row in rows]
+    assert sum(map(len, several)) > 0
+    assert all(one.fact is None for row in several for one in row)
+    nowhere = [[dataclasses.replace(one, fact=None) for one in row] for row in rows]
+    for of_rows, text in ((several, ids), (nowhere, ids), (rows, None)):
+        assert (asker.asks(of_rows, first=SIZE, told=text).told == IGNORED).all()
+
+    asks = asker.asks(nowhere, first=SIZE, told=ids)
+    keys, queries = torch.ones(4, SIZE, 3), torch.ones(*asks.ids.shape, 3)
+    loss, count = pointing(queries, keys, places_of(asks), asks.told)
+    assert (loss.item(), count.item()) == (0.0, 0)
 
 
 def test_keys_that_are_all_alike_cost_as_much_as_a_guess_and_the_right_one_alone_nothing(
     trainer: Trainer,
 ) -> None:
-    ids, asks = asked(trainer)
+    ids, rows = asked(trainer)
+    asks = Asker(trainer.tokenizer).asks(rows, first=SIZE, told=ids)
+    at, told = places_of(asks), asks.told
     keys = torch.zeros(4, SIZE, SIZE)
     queries = torch.ones(*asks.ids.shape, SIZE) * SIZE**-0.5
-    alike = Written(ids, keys).pointing(queries, asks)
-    assert alike is not None
+    alike, count = pointing(queries, keys, at, told)
     assert alike.item() == pytest.approx(math.log(SIZE), abs=1e-4)
+    assert count == (told != IGNORED).sum() > 0
 
     keys[:] = torch.eye(SIZE)
-    for row, column, place in zip(*Written(ids, keys).places(asks), strict=True):
-        queries[row, column] = torch.eye(SIZE)[place]
-    right = Written(ids, keys).pointing(queries, asks)
-    assert right is not None
+    queries.flatten(0, 1)[at[told != IGNORED]] = torch.eye(SIZE)[told[told != IGNORED]]
+    right, _ = pointing(queries, keys, at, told)
     assert right.item() == pytest.approx(math.log1p((SIZE - 1) * math.exp(-1 / TEMPERATURE)), abs=1e-4)
 
 
 def test_training_to_point_brings_queries_and_keys_of_a_fact_together(trainer: Trainer) -> None:
     def mean(steps: int) -> float:
-        every = [g.pointing for _ in range(steps) for g in trainer.train_step()]
-        found = [pointing.item() for pointing in every if pointing is not None]
+        every = [trainer.train_step().pointing for _ in range(steps)]
+        found = [loss for loss in every if loss is not None]
         return sum(found) / len(found)
 
     before = mean(8)

@@ -3,30 +3,29 @@ from __future__ import annotations
 import csv
 import dataclasses
 import math
-import random
 import signal
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
-from tiny_run import CPU, TINY, trainer_in
+from tiny_run import CPU, TINY, drawer_of, trainer_in, weights
 
 from armt import checkpoint
 from armt_lab import corpus, plots, recipe
-from armt_lab.streams import Stream
+from armt_lab.reading import read
 from armt_lab.train import export, run
-from armt_lab.trainer import Trainer
-from armt_lab.words import EVERYONE, HELD_OUT, NOBODY, NOTHING, OBJECTS, PLACES, STRANGERS, UNKNOWN
+from armt_lab.trainer import Marks, Trainer
 
 if TYPE_CHECKING:
-    from armt.model import ArmtModel, Trace
-    from armt.state import MemoryState
-    from armt_lab.asking import Graded
+    from armt_lab.lessons import Lesson
 
 
-def weights(trainer: Trainer) -> torch.Tensor:
-    return torch.cat([p.detach().flatten() for p in trainer.model.parameters()])
+def silent() -> recipe.Recipe:
+    """Two steps in which no facts are told, so that nothing can be asked."""
+    stage = dataclasses.replace(TINY.stages[0], density=(1e-9, 1e-9))
+    return dataclasses.replace(TINY, stages=(stage,))
 
 
 @pytest.mark.parametrize("threads", [1, 2])
@@ -50,18 +49,12 @@ def test_an_interrupted_run_goes_on_at_the_very_step_and_ends_with_the_same_weig
 
 
 def test_threads_share_the_rows_and_the_gradient_is_the_mean_of_theirs(runs: Path) -> None:
-    shared, alone = trainer_in(runs, "shared", threads=2), trainer_in(runs, "alone")
-    for trainer in (shared, alone):
+    shared, apart = (trainer_in(runs, name, threads=2) for name in ("shared", "apart"))
+    for trainer in (shared, apart):
         trainer.enter(1)
-        trainer.model.load_state_dict(shared.model.state_dict())
-    rows = [slice(0, 1), slice(1, 3)]
-    assert [len(share.streams) for share in shared._shares()] == [1, 2]
-    parts = []
-    for part in rows:
-        reading = alone._shares()[0]
-        reading.streams, reading.state = alone.streams[part], alone.state.rows(part)
-        reading.seed = f"{TINY.seed}/0/{part.start}"
-        parts.append(alone._learn(reading)[1])
+    shares = apart.lessons.shares(0)
+    assert [rows for rows, _ in shares] == [slice(0, 1), slice(1, 3)]
+    parts = [apart._learn(share).gradients for share in shares]
     shared.train_step()
     wanted = [(a + b) / 2 for a, b in zip(*parts, strict=True) if a is not None and b is not None]
     found = [p.grad for p in shared.model.parameters() if p.grad is not None]
@@ -70,23 +63,19 @@ def test_threads_share_the_rows_and_the_gradient_is_the_mean_of_theirs(runs: Pat
     for mine, theirs in zip(found, wanted, strict=True):
         assert torch.allclose(mine, theirs * scale, rtol=1e-4, atol=1e-7)
     assert shared.state.batch == 3
-    assert [s.base for s in shared.streams] == [128] * 3
+    assert [s.base for s in shared.lessons.streams] == [128] * 3
 
 
 def test_a_step_in_which_nothing_can_be_asked_is_a_step(runs: Path) -> None:
-    trainer = trainer_in(runs, "silent", threads=3)
-    silent = dataclasses.replace(TINY.stages[0], density=(1e-9, 1e-9))
-    trainer.recipe = dataclasses.replace(TINY, stages=(silent,))
-    trainer.enter(0)
+    trainer = trainer_in(runs, "silent", threads=3, recipe=silent())
     before = weights(trainer)
-    assert trainer.train_step() == []
+    assert trainer.train_step() == Marks([], None, None)
     assert trainer.step == 1
     assert torch.equal(weights(trainer), before)
 
 
 def test_steps_in_which_nothing_was_asked_are_logged_without_a_loss(runs: Path) -> None:
-    silent = dataclasses.replace(TINY.stages[0], density=(1e-9, 1e-9))
-    trainer = trainer_in(runs, "hushed", recipe=dataclasses.replace(TINY, stages=(silent,)))
+    trainer = trainer_in(runs, "hushed", recipe=silent())
     assert run(trainer, seconds=600)
     log = trainer.folder / "metrics.csv"
     assert [row["loss"] for row in csv.DictReader(log.read_text().splitlines())] == [""]
@@ -100,7 +89,7 @@ def test_a_signal_stops_a_run_at_the_end_of_its_step_and_nothing_is_lost(
     trainer = trainer_in(runs, f"signalled-{number.name}")
     before, train_step = signal.getsignal(number), trainer.train_step
 
-    def signalled() -> list[Graded]:
+    def signalled() -> Marks:
         if trainer.step == 2:
             signal.raise_signal(number)
         return train_step()
@@ -130,33 +119,6 @@ def test_a_run_ends_with_metrics_and_a_model_that_the_library_loads(runs: Path, 
     assert (tmp_path / "training.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_where_the_tail_is_folded_segments_are_of_any_length_and_nothing_told_is_in_view(
-    runs: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    stage = dataclasses.replace(TINY.stages[1], lookahead=0.0)
-    size = dataclasses.replace(TINY.size, fold_tail=True)
-    trainer = trainer_in(runs, "folding", recipe=dataclasses.replace(TINY, size=size, stages=(stage,)))
-    absorb_traced, grade = trainer.model.absorb_traced, trainer.asker.grade
-    lengths: list[int] = []
-    in_view: list[int] = []
-
-    def absorbing(ids: torch.Tensor, state: MemoryState) -> tuple[MemoryState, Trace]:
-        lengths.append(ids.shape[1])
-        return absorb_traced(ids, state)
-
-    def grading(model: ArmtModel, text: torch.Tensor, *rest: Any) -> Graded:
-        in_view.append(text.shape[1])
-        return grade(model, text, *rest)
-
-    monkeypatch.setattr(trainer.model, "absorb_traced", absorbing)
-    monkeypatch.setattr(trainer.asker, "grade", grading)
-    for _ in range(8):
-        trainer.train_step()
-    assert max(lengths) == stage.segment
-    assert len({length for length in lengths if length < stage.segment}) > 1
-    assert set(in_view) == {0}
-
-
 def test_where_the_text_itself_writes_a_value_begins_with_a_part_of_its_token(runs: Path) -> None:
     for memory_tokens, part in ((0, 0.25), (2, 0.0)):
         size = dataclasses.replace(TINY.size, memory_tokens=memory_tokens)
@@ -179,72 +141,27 @@ def test_a_step_counts_the_ids_that_it_read(runs: Path) -> None:
 def test_a_gate_that_opens_on_noise_is_punished_and_its_sentences_are_shown_again(runs: Path) -> None:
     trainer = trainer_in(runs, "gates")
     trainer.enter(1)
-    for stream in trainer.streams:
+    drawer = drawer_of(trainer)
+    for stream in drawer.streams:
         stream.stage = dataclasses.replace(stream.stage, density=(1e-9, 1e-9))
         stream.start_story()
+    learnt = trainer._learn((slice(0, 3), partial(drawer.draw, 0)))
+    assert learnt.lesson.is_noise.all()
+
+    def loss(lesson: Lesson, noise_weight: float) -> torch.Tensor:
+        stage = dataclasses.replace(trainer.stage, noise_weight=noise_weight)
+        found = read(trainer.model, lesson, trainer.state, stage).loss
+        assert found is not None
+        return found
+
+    of_facts = dataclasses.replace(learnt.lesson, is_noise=~learnt.lesson.is_noise)
+    assert loss(learnt.lesson, 1.0) > loss(learnt.lesson, 0.0)
+    assert loss(of_facts, 1.0) == loss(of_facts, 0.0)
+
     trainer.train_step()
     assert not trainer.gates.fact
-    assert len(torch.cat(trainer.gates.penalties)) == len(trainer.gates.noise) == 2 * 3
-    assert bool(trainer.source.missed) == any(trainer.gates.noise)
-
-
-def test_what_is_in_view_of_a_segment_says_whether_a_fact_is(runs: Path) -> None:
-    trainer = trainer_in(runs, "view")
-    stream = Stream(trainer.source, TINY.stages[1], random.Random(3))
-    stream.density = 0.3
-    ids = stream.peek(400)
-    assert [t.start for t in stream.told] == [0, *(t.end for t in stream.told)][:-1]
-    for told in stream.told:
-        text = trainer.tokenizer.decode(ids[told.start : min(told.end, 400)])
-        if told.sentence < 0 and told.end <= 400:
-            assert any(f" {place}." in text or f" {place} " in text for place in (*PLACES, *OBJECTS)), text
-        assert told in stream.in_view(told.start, told.end)
-        assert told not in stream.in_view(told.end, 400)
-    stream.advance(200, keep=16)
-    assert all(t.end > 184 for t in stream.told)
-
-
-def test_stories_of_open_words_are_told_of_words_that_the_books_have_and_no_published_ones(
-    runs: Path,
-) -> None:
-    trainer = trainer_in(runs, "open")
-    trainer.source = dataclasses.replace(trainer.source, words=HELD_OUT)
-    stage = dataclasses.replace(TINY.stages[0], open=0.5)
-    stream = Stream(trainer.source, stage, random.Random(4))
-    told = []
-    for _ in range(60):
-        stream.start_story()
-        told.append(trainer.tokenizer.decode(stream.peek(60)))
-    are_open = [any(name in text for name in HELD_OUT.people) for text in told]
-    assert 15 < sum(are_open) < 45
-    assert are_open == [not any(name in text for name in EVERYONE) for text in told]
-
-
-def test_strangers_to_published_stories_are_people_and_things_of_the_books_too(runs: Path) -> None:
-    trainer = trainer_in(runs, "strangers")
-    trainer.source = dataclasses.replace(trainer.source, words=HELD_OUT)
-    stage = dataclasses.replace(TINY.stages[0], tasks={"qa2": 1.0})
-    stream = Stream(trainer.source, stage, random.Random(6))
-    asked: set[str] = set()
-    for _ in range(60):
-        stream.start_story()
-        stream.peek(100)
-        for _, asks in stream.known:
-            asked |= {question.text.strip("?").split()[-1] for question in asks.get(UNKNOWN, [])}
-    for words in (NOBODY, NOTHING, HELD_OUT.people, HELD_OUT.things):
-        assert len(asked & set(words)) > len(words) // 4
-    assert not asked & set(STRANGERS)
-
-
-def test_of_several_questions_drawn_the_one_with_the_oldest_facts_is_asked(runs: Path) -> None:
-    trainer = trainer_in(runs, "drawn")
-    stream = Stream(trainer.source, dataclasses.replace(TINY.stages[0], drawn=60), random.Random(5))
-    stream.peek(400)
-    last = stream.known[-1][0]  # where all that the story told is known
-    oldest = min(max(question.support) for question in stream.world.asks()["qa1"])
-    asked = [asked for asked in stream.questions([last] * 20) if asked.kind == "qa1"]
-    assert asked
-    assert all(max(each.question.support) == oldest for each in asked)
+    assert len(trainer.gates.noise) == 2 * 3
+    assert bool(drawer.source.missed) == any(trainer.gates.noise)
 
 
 def test_open_words_are_the_commonest_of_the_books_without_the_published_and_those_held_out() -> None:

@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING
 import torch
 
 from armt_lab import recipe
+from armt_lab.ahead import Setup
+from armt_lab.drawing import Inline
 from armt_lab.trainer import Trainer
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from armt_lab.drawing import Drawer
 
 CPU = torch.device("cpu")
 TINY = recipe.Recipe(
@@ -32,9 +36,28 @@ TINY = recipe.Recipe(
 )
 
 
-def trainer_in(runs: Path, name: str, threads: int = 1, recipe: recipe.Recipe = TINY) -> Trainer:
+def trainer_in(
+    runs: Path, name: str, threads: int = 1, recipe: recipe.Recipe = TINY, device: torch.device = CPU
+) -> Trainer:
     """A run that has not begun, with the book and the tokenizer of the fixture `runs`."""
     folder = runs / name
     folder.mkdir(exist_ok=True)
     (folder / "tokenizer.json").write_bytes((runs / "first" / "tokenizer.json").read_bytes())
-    return Trainer(recipe, folder, runs / "books", CPU, threads)
+    return Trainer(recipe, folder, runs / "books", device, threads)
+
+
+def weights(trainer: Trainer) -> torch.Tensor:
+    """All of them, one after the other."""
+    return torch.cat([p.detach().flatten() for p in trainer.model.parameters()])
+
+
+def drawer_of(trainer: Trainer) -> Drawer:
+    """What draws the lessons of a run on a CPU: of all rows, or of the first thread's."""
+    assert isinstance(trainer.lessons, Inline)
+    return trainer.lessons.drawers[0]
+
+
+def setup_of(trainer: Trainer) -> Setup:
+    """What other processes need to draw the lessons of a run on a CPU."""
+    source = drawer_of(trainer).source
+    return Setup(trainer.recipe, trainer.model.config, trainer.tokenizer.to_str(), source.noise, source.words)

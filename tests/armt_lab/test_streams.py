@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import dataclasses
+import random
+from typing import TYPE_CHECKING
+
+from tiny_run import TINY, drawer_of, trainer_in
+
+from armt_lab.streams import Stream
+from armt_lab.words import EVERYONE, HELD_OUT, NOBODY, NOTHING, OBJECTS, PLACES, STRANGERS, UNKNOWN
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_what_is_in_view_of_a_segment_says_whether_a_fact_is(runs: Path) -> None:
+    trainer = trainer_in(runs, "view")
+    stream = Stream(drawer_of(trainer).source, TINY.stages[1], random.Random(3))
+    stream.density = 0.3
+    ids = stream.peek(400)
+    assert [t.start for t in stream.told] == [0, *(t.end for t in stream.told)][:-1]
+    for told in stream.told:
+        text = trainer.tokenizer.decode(ids[told.start : min(told.end, 400)])
+        if told.sentence < 0 and told.end <= 400:
+            assert any(f" {place}." in text or f" {place} " in text for place in (*PLACES, *OBJECTS)), text
+        assert told in stream.in_view(told.start, told.end)
+        assert told not in stream.in_view(told.end, 400)
+    stream.advance(200, keep=16)
+    assert all(t.end > 184 for t in stream.told)
+
+
+def test_stories_of_open_words_are_told_of_words_that_the_books_have_and_no_published_ones(
+    runs: Path,
+) -> None:
+    trainer = trainer_in(runs, "open")
+    source = dataclasses.replace(drawer_of(trainer).source, words=HELD_OUT)
+    stage = dataclasses.replace(TINY.stages[0], open=0.5)
+    stream = Stream(source, stage, random.Random(4))
+    told = []
+    for _ in range(60):
+        stream.start_story()
+        told.append(trainer.tokenizer.decode(stream.peek(60)))
+    are_open = [any(name in text for name in HELD_OUT.people) for text in told]
+    assert 15 < sum(are_open) < 45
+    assert are_open == [not any(name in text for name in EVERYONE) for text in told]
+
+
+def test_strangers_to_published_stories_are_people_and_things_of_the_books_too(runs: Path) -> None:
+    trainer = trainer_in(runs, "strangers")
+    source = dataclasses.replace(drawer_of(trainer).source, words=HELD_OUT)
+    stage = dataclasses.replace(TINY.stages[0], tasks={"qa2": 1.0})
+    stream = Stream(source, stage, random.Random(6))
+    asked: set[str] = set()
+    for _ in range(60):
+        stream.start_story()
+        stream.peek(100)
+        for _, asks in stream.known:
+            asked |= {question.text.strip("?").split()[-1] for question in asks.get(UNKNOWN, [])}
+    for words in (NOBODY, NOTHING, HELD_OUT.people, HELD_OUT.things):
+        assert len(asked & set(words)) > len(words) // 4
+    assert not asked & set(STRANGERS)
+
+
+def test_of_several_questions_drawn_the_one_with_the_oldest_facts_is_asked(runs: Path) -> None:
+    trainer = trainer_in(runs, "drawn")
+    stream = Stream(
+        drawer_of(trainer).source, dataclasses.replace(TINY.stages[0], drawn=60), random.Random(5)
+    )
+    stream.peek(400)
+    last = stream.known[-1][0]  # where all that the story told is known
+    oldest = min(max(question.support) for question in stream.world.asks()["qa1"])
+    asked = [asked for asked in stream.questions([last] * 20) if asked.kind == "qa1"]
+    assert asked
+    assert all(max(each.question.support) == oldest for each in asked)
