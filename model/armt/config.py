@@ -23,7 +23,16 @@ Features = Literal["dpfp", "product"]
 """How phi makes a key of d_mem numbers: see `memory.dpfp` and, ours, `memory.product`."""
 
 # Options that came after models had been saved.
-_YOUNGER = ("features", "gate", "normalise_write", "overlap", "conv", "conv_rank", "fold_tail")
+_YOUNGER = (
+    "features",
+    "gate",
+    "normalise_write",
+    "overlap",
+    "conv",
+    "conv_rank",
+    "fold_tail",
+    "bidirectional",
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,6 +64,10 @@ class ArmtConfig:
         fold_tail: for an answer, the tail is absorbed into the fork as a segment shorter than others, and the
             prompt begins a segment of its own: what was read last is answered from memory like all else.
             Otherwise tail and prompt are in view together.
+        bidirectional: while a segment is absorbed its tokens see those behind them too, so that each is
+            written under all of its sentence and not its beginning alone; those shown again, of whose
+            sentences the rest has now come, write anew. Prompts are read from left to right as ever. For
+            models whose text itself writes and that fold the tail.
     """
 
     backbone: Mapping[str, Any]
@@ -73,6 +86,7 @@ class ArmtConfig:
     conv: int = 0
     conv_rank: int = 0
     fold_tail: bool = False
+    bidirectional: bool = False
 
     def __post_init__(self) -> None:
         for name in ("segment_size", "d_mem"):
@@ -122,6 +136,8 @@ class ArmtConfig:
             raise ConfigError("conv_rank is of the convolution: set conv, its taps")
         if self.overlap > size:
             raise ConfigError(f"an overlap of {self.overlap} ids is more than a segment of {size}")
+        if self.bidirectional and (self.num_mem_tokens or not self.fold_tail):
+            raise ConfigError("bidirectional needs num_mem_tokens 0 and fold_tail: no text is in view then")
         for name in ("overlap", "fold_tail"):
             if getattr(self, name) and (self.wrap_pos or self.positions_run_on):
                 raise ConfigError(f"{name} needs rotary positions: GPT-2 has a row for each")

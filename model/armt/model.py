@@ -151,6 +151,8 @@ class ArmtModel(nn.Module):
     def forward_segment(self, ids: Tensor, state: MemoryState) -> tuple[Tensor, MemoryState]:
         """Absorb, with logits: ids [batch, n <= segment_size] -> [batch, n, vocab] and the new memories."""
         hidden, sources = self._run(ids, state, heed_text=True)
+        if self.config.bidirectional:  # a token that has seen the next one cannot be asked for it
+            hidden = self.hidden(ids, state)
         return self.backbone.head(hidden), self._write(sources, ids, state)[0]
 
     def hidden(
@@ -217,14 +219,15 @@ class ArmtModel(nn.Module):
         """Run text and memory tokens, reading only: the text's last output, and what each memory is to write.
 
         That is, of each block with a memory, its output at the memory tokens or, where there are none, at the
-        segment's own: [batch, writers, d_model].
+        segment's own, of a bidirectional model also at those shown again: [batch, writers, d_model].
 
         Without `heed_text` nothing is computed that no memory depends on, and the first result is of no use.
         """
-        batch, overlap = len(ids), self.config.overlap
-        writers = self.config.num_mem_tokens or ids.shape[1]
+        batch, overlap, both_ways = len(ids), self.config.overlap, self.config.bidirectional
+        writers = self.config.num_mem_tokens or ids.shape[1] + (overlap if both_ways else 0)
         ids = torch.cat((state.recent, ids), dim=1)
         n = ids.shape[1]
+        mask = ids.new_ones(1, 1, n, n, dtype=torch.bool) if both_ways else None
         text = self._embed(ids)
         x = torch.cat((text, self.memory_tokens.to(text.dtype).expand(batch, -1, -1)), dim=1)
         x, rotary = self.backbone.place(x, self._positions(state, 0, n, write=True))
@@ -233,14 +236,14 @@ class ArmtModel(nn.Module):
         top = self.config.memory_layers[-1]
         for layer in range(self.config.num_layers if heed_text else top + 1):
             if layer not in slots:
-                x = self.backbone.run(layer, x, rotary)
+                x = self.backbone.run(layer, x, rotary, mask=mask)
                 continue
             memory, W, z = slots[layer]
             x = x + memory.read(x, W, z)
-            if layer == top and not heed_text:
+            if layer == top and not heed_text and not both_ways:
                 x = self.backbone.run_last(layer, x, rotary, writers)
             else:
-                x = self.backbone.run(layer, x, rotary)
+                x = self.backbone.run(layer, x, rotary, mask=mask)
             sources.append(x[:, -writers:])
         return x[:, overlap:n], sources
 

@@ -122,27 +122,43 @@ def segment(
         number: which segment of the session this is, from 0.
         recent: the ids before it that are shown again, `config.overlap` of them.
     """
-    config, backbone = model.config, model.backbone
+    config = model.config
     ids = [*recent, *ids]
+    # The first that writes; all behind it do too.
+    writers = len(ids) if config.num_mem_tokens else 0 if config.bidirectional else len(recent)
+    x, outputs = run(model, ids, memories, number, both_ways=config.bidirectional)
+    layers = dict(zip(config.memory_layers, model.memories, strict=True))
+    written = {
+        index: write(config, cast("AssociativeMemory", layer), memories.get(index), outputs[index][writers:])
+        for index, layer in layers.items()
+    }
+    if config.bidirectional:
+        x, _ = run(model, ids, memories, number, both_ways=False)
+    return model.backbone.head(x[len(recent) : len(ids)].unsqueeze(0))[0], written
+
+
+def run(
+    model: ArmtModel, ids: Sequence[int], memories: Memories, number: int, *, both_ways: bool
+) -> tuple[Tensor, list[Tensor]]:
+    """What the last block gives for ids and memory tokens, [n, d_model], and every block."""
+    config, backbone = model.config, model.backbone
     text = convolve(model, backbone.embed(torch.tensor([list(ids)]))[0])
     x = torch.cat([text, model.memory_tokens])
     x, rotary = backbone.place(x.unsqueeze(0), torch.tensor([positions(config, len(ids), number)]))
     mask = torch.full((x.shape[1], x.shape[1]), float("-inf")).triu(1)[None, None]
+    if both_ways:
+        mask = torch.zeros_like(mask)
     arguments = {} if rotary is None else {"position_embeddings": rotary}
     layers = cast(
         "dict[int, AssociativeMemory]", dict(zip(config.memory_layers, model.memories, strict=True))
     )
-    written: Memories = {}
-    writers = len(ids) if config.num_mem_tokens else len(recent)  # the first; all behind it write too
+    outputs = []
     for index, block in enumerate(backbone.blocks):
-        layer = layers.get(index)
-        if layer is None:
-            x = block(x, attention_mask=mask, **arguments)
-            continue
-        x = read(config, layer, memories.get(index), x[0])
-        x = block(x.unsqueeze(0), attention_mask=mask, **arguments)
-        written[index] = write(config, layer, memories.get(index), x[0, writers:])
-    return backbone.head(x[0, len(recent) : len(ids)]), written
+        if index in layers:
+            x = read(config, layers[index], memories.get(index), x[0]).unsqueeze(0)
+        x = block(x, attention_mask=mask, **arguments)
+        outputs.append(x[0])
+    return x[0], outputs
 
 
 def positions(config: ArmtConfig, n: int, number: int) -> list[int]:

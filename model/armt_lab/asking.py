@@ -86,8 +86,8 @@ class Graded:
 class Asker:
     """Turns questions into ids, the way a prompt template does: QUESTION question ANSWER answer END."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
+    def __init__(self, tokenizer: Tokenizer, *, both_ways: bool = False) -> None:
+        self._tokenizer, self._both_ways = tokenizer, both_ways
         self._marks = [tokenizer.encode(mark).ids[0] for mark in (QUESTION, ANSWER, END)]
         self._ids = lru_cache(KEPT)(self._encode_anew)
 
@@ -124,7 +124,7 @@ class Asker:
             column: list[tuple[int, int, int, int]] = []
             for one in row:
                 encoded, before = self._encode(one)
-                places = _told(one, encoded, before, text)
+                places = _told(one, encoded, before, text, both_ways=self._both_ways)
                 for i in range(skip, len(encoded) - 1):
                     if i + 1 >= before:
                         place = places[i + 1 - before]
@@ -156,19 +156,21 @@ class Asker:
         return ids
 
 
-def _told(asked: Asked, ids: Sequence[int], before: int, text: Sequence[int]) -> list[int]:
+def _told(
+    asked: Asked, ids: Sequence[int], before: int, text: Sequence[int], *, both_ways: bool
+) -> list[int]:
     """For each id of an answer, which are those from `before` on, where in `text` it is to be looked for.
 
-    That is where the only fact that gives the answer says it, if that is behind all words of the question:
-    only there it is known whose it is, for a fact is read from left to right. An answer that stands before
-    them, as in "Mary took the milk" that of "Who has the milk?", is kept at the last of them; that holds for
-    its first id. IGNORED for all others, and for `NONE`, which no fact says.
+    That is where the only fact that gives the answer says it. Where facts are read from left to right it must
+    stand behind all words of the question, for only there it is known whose it is: an answer before them, as
+    in "Mary took the milk" that of "Who has the milk?", is kept at the last of them; that holds for its first
+    id. IGNORED for all others, and for `NONE`, which no fact says.
     """
     fact, answer = asked.fact, ids[before:]
     places = [IGNORED] * len(answer)
     if fact is None or fact.start < 0 or fact.stop > len(text) or asked.question.answer == NONE:
         return places
-    question = set(ids[:before])
+    question = set() if both_ways else set(ids[:before])
     cue = max((place for place in fact if text[place] in question), default=-1)
     for i, label in enumerate(answer[:-1]):  # without END
         said = max((place for place in fact if text[place] == label), default=-1)

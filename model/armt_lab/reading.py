@@ -51,11 +51,13 @@ class Read:
 def read(model: ArmtModel, lesson: Lesson, state: MemoryState, stage: Stage) -> Read:
     """Read a lesson on the rows' memories. Nothing here waits for the device."""
     state = _restarted(model, lesson.kept, state)
-    states, keys, widest = [], [], []
+    states, widest = [], []
+    keys: list[Tensor] = []
     for ids in lesson.segments:
         state, trace = model.absorb_traced(ids, state)
         states.append(state)
-        keys.append(trace.keys[0])
+        if stage.pointing:
+            keys.append(keys_so_far(keys[-1] if keys else None, trace.keys[0], ids.shape[1]))
         # Where it was background alone, every gate should be far from opening.
         widest.append(trace.logits.float().amax(dim=(0, 2)) - SHUT)
     graded = []
@@ -63,7 +65,7 @@ def read(model: ArmtModel, lesson: Lesson, state: MemoryState, stage: Stage) -> 
         fork = states[look.after - 1] if look.after else model.empty_state(len(look.text))
         if look.read.shape[1]:
             fork = model.absorb(look.read, fork)
-        written = torch.cat(keys[: look.after], dim=1) if stage.pointing and look.after else None
+        written = keys[look.after - 1] if stage.pointing and look.after else None
         graded.append(grade(model, look.text, fork, look.asks, written))
     excess = torch.stack(widest) if widest else torch.zeros_like(lesson.is_noise)
     if not graded:
@@ -86,6 +88,21 @@ def _restarted(model: ArmtModel, kept: Tensor, state: MemoryState) -> MemoryStat
         state.segments * kept,
         torch.where(kept[:, None], state.recent, model.empty_state().recent),
     )
+
+
+def keys_so_far(before: Tensor | None, new: Tensor, n: int) -> Tensor:
+    """What the ids of all segments of a lesson were written under last, [batch, ids, d_key].
+
+    Args:
+        before: that of the segments before the last, if there are any.
+        new: of the last segment, [batch, n or more, d_key]; before its own keys stand those of ids that were
+            shown again and written anew, some perhaps from before the lesson.
+        n: how many ids the last segment has.
+    """
+    if before is None:
+        return new[:, -n:]
+    kept = before.shape[1] + n - new.shape[1]
+    return torch.cat((before[:, : max(0, kept)], new[:, max(0, -kept) :]), dim=1)
 
 
 def _mean_pointing(graded: Sequence[Graded]) -> Tensor | None:

@@ -42,6 +42,7 @@ class Size:
     conv: int = 0
     conv_rank: int = 0
     fold_tail: bool = False
+    bidirectional: bool = False
 
     def config(self, segment_size: int) -> ArmtConfig:
         """The library's config of such a model at a segment size."""
@@ -70,6 +71,7 @@ class Size:
             conv=self.conv,
             conv_rank=self.conv_rank,
             fold_tail=self.fold_tail,
+            bidirectional=self.bidirectional,
         )
 
 

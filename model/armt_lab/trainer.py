@@ -114,7 +114,10 @@ class Trainer:
             )
             self._graphs = Graphs(self._compute, device)
         else:
-            source, asker = Source.of(self.tokenizer, noise, words), Asker(self.tokenizer)
+            source, asker = (
+                Source.of(self.tokenizer, noise, words),
+                Asker(self.tokenizer, both_ways=config.bidirectional),
+            )
             self.lessons = Inline([Drawer(recipe, config, asker, source) for _ in range(threads)])
             self.model.backbone.spell_out_attention()
         self.gates = Gates()

@@ -28,6 +28,8 @@ def test_an_option_that_came_later_does_not_change_the_json_of_older_models() ->
         conv=2,
         conv_rank=3,
         fold_tail=True,
+        num_mem_tokens=0,
+        bidirectional=True,
     )
     assert ArmtConfig.from_dict(json.loads(json.dumps(later.to_dict()))) == later
 
@@ -71,6 +73,8 @@ def test_an_option_that_is_not_known_is_refused_by_name() -> None:
         ("llama", {"overlap": 9}, "an overlap of 9 ids is more than a segment of 8"),
         ("gpt2", {"write_rule": "official", "overlap": 2}, "overlap needs rotary positions"),
         ("gpt2", {"write_rule": "official", "fold_tail": True}, "fold_tail needs rotary positions"),
+        ("llama", {"bidirectional": True, "num_mem_tokens": 0}, "bidirectional needs num_mem_tokens 0 and"),
+        ("llama", {"bidirectional": True, "fold_tail": True}, "bidirectional needs num_mem_tokens 0 and"),
         ("llama", {"wrap_layers": (True,)}, "wrap_layers has 1 entries but there are 2 layers"),
         ("llama", {"wrap_layers": (False, False)}, "gives no layer a memory"),
         ("llama", {"wrap_pos": True, "write_rule": "paper"}, "wrap_pos is for gpt2"),

@@ -152,8 +152,11 @@ def test_ids_shown_again_before_a_segment_are_seen_by_questions_too() -> None:
 
 @pytest.mark.parametrize("tail", [0, 1, 5, 8, 11])
 @pytest.mark.parametrize("prompt", [1, 8, 11])
-def test_a_tail_that_is_folded_is_absorbed_and_the_prompt_begins_a_segment(tail: int, prompt: int) -> None:
-    model = tiny.model(seed=2, fold_tail=True, overlap=3, conv=2)
+@pytest.mark.parametrize("options", [{}, {"num_mem_tokens": 0, "bidirectional": True}], ids=["", "both ways"])
+def test_a_tail_that_is_folded_is_absorbed_and_the_prompt_begins_a_segment(
+    tail: int, prompt: int, options: dict[str, Any]
+) -> None:
+    model = tiny.model(seed=2, fold_tail=True, overlap=3, conv=2, **options)
     ids, count = IDS[: 16 + tail + prompt], 12
     state = after(model, IDS[:16])
 

@@ -40,12 +40,15 @@ VARIANTS = [
     {"conv": 3, "overlap": 2},
     {"arch": "gpt2", "conv": 20},
     {"conv": 4, "conv_rank": 3, "overlap": 2},
+    {"num_mem_tokens": 0, "fold_tail": True, "bidirectional": True, "overlap": 3, "conv": 2},
+    {"arch": "neox", "num_mem_tokens": 0, "fold_tail": True, "bidirectional": True},
 ]
 FEW = [
     {},
     {"gate": "hard", "normalise_write": True, "overlap": 3, "conv": 2},
     {"conv": 3, "conv_rank": 2},
     {"num_mem_tokens": 0, "overlap": 3},
+    {"num_mem_tokens": 0, "overlap": 3, "fold_tail": True, "bidirectional": True},
     {"write_rule": "official"},
     {"arch": "gpt2", "write_rule": "official"},
     {"arch": "neox"},

@@ -5,13 +5,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from tiny_run import TINY, drawer_of, setup_of, trainer_in
 
 from armt.state import MemoryState
 from armt_lab.asking import Asker
 from armt_lab.drawing import Drawer
 from armt_lab.lessons import Gates, Lesson, Look, join, padded
-from armt_lab.reading import Read, read
+from armt_lab.reading import Read, keys_so_far, read
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,12 +25,14 @@ PARTS = (range(2), range(2, 3))
 CLOSE = {"rtol": 1e-4, "atol": 1e-5}
 
 
-@pytest.fixture(params=["tokens write", "text writes"])
+@pytest.fixture(params=["tokens write", "text writes", "both ways"])
 def trainer(runs: Path, request: pytest.FixtureRequest) -> Trainer:
     """A run whose questions point to their answers, where the text itself writes."""
-    writes = request.param == "text writes"
-    stage = dataclasses.replace(TINY.stages[1], pointing=float(writes))
-    size = dataclasses.replace(TINY.size, memory_tokens=0 if writes else 2, fold_tail=writes)
+    writes, both_ways = request.param != "tokens write", request.param == "both ways"
+    stage = dataclasses.replace(TINY.stages[1], pointing=float(writes), lookahead=0.5 * (not writes))
+    size = dataclasses.replace(
+        TINY.size, memory_tokens=0 if writes else 2, fold_tail=writes, bidirectional=both_ways
+    )
     return trainer_in(runs, "lessons", recipe=dataclasses.replace(TINY, size=size, stages=(stage,)))
 
 
@@ -162,3 +166,19 @@ def test_what_a_gate_opened_on_is_missed_where_it_was_background_alone() -> None
     gates = Gates()
     gates.judge(lesson, torch.tensor([[True, True], [False, True]]))
     assert (gates.noise, gates.fact, gates.missed) == ([True, False, True], [True], [1, 2, 4, 5])
+
+
+@given(lengths=st.lists(st.integers(1, 9), min_size=1, max_size=6), again=st.integers(0, 5))
+def test_what_is_shown_again_and_written_anew_is_known_by_its_last_key(
+    lengths: list[int], again: int
+) -> None:
+    keys = None
+    last: dict[int, int] = {}
+    end = 0
+    for number, length in enumerate(lengths):
+        places = range(end - again, end + length)  # some may be before the first segment
+        last |= dict.fromkeys(places, number)
+        end += length
+        new = torch.tensor([[[place, number] for place in places]])
+        keys = keys_so_far(keys, new, length)
+        assert keys[0].tolist() == [[place, last[place]] for place in range(end)]

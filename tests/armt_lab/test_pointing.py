@@ -59,20 +59,23 @@ def test_each_token_of_an_answer_points_to_itself_in_the_fact_that_gives_it(trai
 
 
 @pytest.mark.parametrize(
-    ("question", "answer", "fact", "word"),
+    ("asks", "fact", "word", "both_ways"),
     [
-        ("Where is Mary?", "kitchen", " Mary went to the kitchen.", " kitchen"),
-        ("Who has the milk?", "Mary", " Mary took the milk there.", " milk"),
+        ("Where is Mary? kitchen", " Mary went to the kitchen.", " kitchen", False),
+        ("Who has the milk? Mary", " Mary took the milk there.", " milk", False),
+        ("Who has the milk? Mary", " Mary took the milk there.", " Mary", True),
     ],
 )
-def test_an_answer_told_before_the_words_of_its_question_is_kept_at_the_last_of_them(
-    trainer: Trainer, question: str, answer: str, fact: str, word: str
+def test_an_answer_told_before_the_words_of_its_question_is_kept_at_the_last_of_them_unless_read_both_ways(
+    trainer: Trainer, asks: str, fact: str, word: str, *, both_ways: bool
 ) -> None:
+    question, answer = asks.rsplit(maxsplit=1)
     ids = trainer.tokenizer.encode(fact, add_special_tokens=False).ids
     span = range(3, 3 + len(ids))
     one = Asked("qa1", Question(question, answer, ()), 0, span.stop, "", is_open=False, fact=span)
-    asks = Asker(trainer.tokenizer).asks([[one]], span.stop, told=torch.tensor([[0, 0, 0, *ids]]))
-    first, *_, end = asks.told.tolist()
+    asker = Asker(trainer.tokenizer, both_ways=both_ways)
+    found = asker.asks([[one]], span.stop, told=torch.tensor([[0, 0, 0, *ids]]))
+    first, *_, end = found.told.tolist()
     piece = trainer.tokenizer.encode(word, add_special_tokens=False).ids[0 if word[1:] == answer else -1]
     assert first == 3 + ids.index(piece)
     assert end == IGNORED

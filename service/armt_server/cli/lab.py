@@ -46,7 +46,8 @@ def train(
     threads: Annotated[
         int | None,
         typer.Option(
-            help="Of the CPU; each takes a part of the rows. [default: as many as torch would take]"
+            help="Of the CPU; each takes a part of the rows. With a GPU: processes that draw for it. "
+            "[default: as many as torch would take]"
         ),
     ] = None,
     minutes: Annotated[float, typer.Option(help="Stop after so long; run again to go on.")] = 600.0,
