@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
+from armt.cuts import AS_WITHIN, LINE_START
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -79,6 +81,13 @@ def digits_then_bytes() -> Tokenizer:
     )
 
 
+def gpt2_lines() -> Tokenizer:
+    """GPT-2 with a space put before the first word of a line."""
+    tokenizer = gpt2()
+    tokenizer.normalizer = normalizers.Replace(Regex(LINE_START), AS_WITHIN)
+    return tokenizer
+
+
 def neox() -> Tokenizer:
     """GPT-NeoX: NFC, GPT-2, and added tokens for runs of spaces, which are not special."""
     tokenizer = gpt2()
@@ -135,6 +144,7 @@ def merging_across_words() -> Tokenizer:
 
 FAMILIES: dict[str, Callable[[], Tokenizer]] = {
     "gpt2": gpt2,
+    "gpt2-lines": gpt2_lines,
     "gpt2-prefix": functools.partial(gpt2, prefix=True),
     "gpt2-as-split": functools.partial(split_then_bytes, GPT2_PATTERN),
     "digits": digits_then_bytes,

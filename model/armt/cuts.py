@@ -45,6 +45,10 @@ _CLASSES = {
         ("space", r"\s"),
     )
 }
+LINE_START, AS_WITHIN = r"\n(?=\S)", "\n "
+"""What a Replace normalizer puts for what, so that the first word of a line is the token it is within one."""
+_LINE_START: Node = {"type": "Replace", "pattern": {"Regex": LINE_START}, "content": AS_WITHIN}
+
 _BYTE_TOKEN = re.compile("<0x[0-9A-F]{2}>")
 
 
@@ -61,6 +65,8 @@ def safe_cut(spec: Node) -> Cut:
     rules = [_pretokens_rule(spec)]
     if _normalizes_to_nfc(spec):
         rules.append(lambda a, b: _nfc_inert(a) and _nfc_inert(b))
+    if _LINE_START in _normalizers(spec):  # it looks at a line's end and at what follows
+        rules.append(lambda a, _: a != "\n")
     if any(not token["special"] for token in spec["added_tokens"]):
         rules.append(_added_rule(spec))
     return lambda a, b: all(rule(a, b) for rule in rules)
@@ -156,11 +162,8 @@ def _runs_rule(steps: list[Node]) -> Cut:
     """
     kinds = [step["type"] for step in steps]
     core = kinds[1:] if kinds[0] == "Digits" else kinds
-    if core == ["ByteLevel"]:
-        known = steps[-1]["use_regex"]
-    else:
-        known = core == ["Split", "ByteLevel"] and _isolates_runs(steps[-2])
-    if not known:
+    splits = core == ["Split", "ByteLevel"] and _isolates_runs(steps[-2])
+    if not splits and not (core == ["ByteLevel"] and steps[-1]["use_regex"]):
         raise ConfigError(
             f"the pre-tokenizer {' + '.join(kinds)} cannot be streamed: known are ByteLevel with its regex,"
             " Split by a GPT-2, Llama-3 or Qwen2 pattern + ByteLevel, either after Digits, Metaspace,"
@@ -242,17 +245,17 @@ def _images(spec: Node) -> dict[str, str]:
     if _normalizes_to_nfc(spec):
         return images
     for step in _normalizers(spec):
+        if step == _LINE_START:
+            continue
         if step["type"] not in {"Prepend", "Replace"}:
             raise ConfigError(
                 f"the normalizer {step['type']} cannot be streamed: known are none, NFC alone, Prepend,"
-                " and Replace of one character by one"
+                " and Replace, of one character by one or to begin lines with a space"
             )
         if step["type"] == "Replace":
             old, new = step["pattern"].get("String", ""), step["content"]
             if len(old) != 1 or len(new) != 1:
-                raise ConfigError(
-                    "the normalizer Replace can be streamed only if it puts one character for one"
-                )
+                raise ConfigError("of the normalizer Replace only one character for one can be streamed")
             images = {c: new if image == old else image for c, image in {old: old, **images}.items()}
     return images
 
@@ -288,12 +291,10 @@ def _added_rule(spec: Node) -> Cut:
         name = token["content"]
         if not token["special"] and (token["lstrip"] or token["rstrip"] or token["single_word"]):
             raise ConfigError(f"the added token {name!r} looks at its neighbours: make it special")
-        if not token["special"] and (has_prefix(spec) or _images(spec)):
+        if not token["special"] and (has_prefix(spec) or _images(spec) or _LINE_START in _normalizers(spec)):
             raise ConfigError(f"the added token {name!r} stands beside a prefix or Replace: make it special")
         if not name.isascii() and _normalizes_to_nfc(spec):
-            raise ConfigError(
-                f"the added token {name!r} stands beside NFC and is not ASCII: make all special"
-            )
+            raise ConfigError(f"the added token {name!r} stands beside NFC, not ASCII: make all special")
     contents = [token["content"] for token in spec["added_tokens"]]
     inside = {pair for content in contents for pair in itertools.pairwise(content)}
     return lambda a, b: (a, b) not in inside

@@ -10,8 +10,9 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
+from armt.cuts import AS_WITHIN, LINE_START
 from armt_lab import books, prose
 from armt_lab.streams import Noise
 from armt_lab.words import (
@@ -118,6 +119,7 @@ def open_words(sentences: Sequence[str]) -> Words:
 def train_tokenizer(sentences: Sequence[str], vocab: int) -> Tokenizer:
     """A byte-level BPE of `vocab` entries in which every word of the stories is one token."""
     tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.Replace(Regex(LINE_START), AS_WITHIN)
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(

@@ -61,7 +61,7 @@ REFUSED = {
         gpt2(), normalizer=normalizers.Sequence([normalizers.NFKC(), normalizers.NFC()])
     ),
     "without NFC": lambda: _changed(llama2(), normalizer=normalizers.NFC()),
-    "Replace can": lambda: _changed(llama2(), normalizer=normalizers.Replace(Regex(" +"), "▁")),
+    "normalizer Replace only": lambda: _changed(llama2(), normalizer=normalizers.Replace(Regex(" +"), "▁")),
     "one character for one": lambda: _changed(llama2(), normalizer=normalizers.Replace(" ", "")),
     "Replace normalizer": lambda: _changed(gpt2(), normalizer=normalizers.Replace(" ", "_")),
     "BertPreTokenizer": lambda: _changed(gpt2(), pre_tokenizer=pre_tokenizers.BertPreTokenizer()),

@@ -72,3 +72,9 @@ def test_of_several_questions_drawn_the_one_with_the_oldest_facts_is_asked(runs:
     asked = [asked for asked in stream.questions([last] * 20) if asked.kind == "qa1"]
     assert asked
     assert all(max(each.question.support) == oldest for each in asked)
+
+
+def test_the_first_word_of_a_line_is_the_token_that_it_is_within_one(runs: Path) -> None:
+    encode = trainer_in(runs, "lines").tokenizer.encode
+    assert encode("\nMary went.").ids == [*encode("\n").ids, *encode(" Mary went.").ids]
+    assert encode("\n\nMary").ids == [*encode("\n\n").ids, *encode(" Mary").ids]
