@@ -251,13 +251,14 @@ class Trainer:
         path = self.folder / "last.pt"
         if not path.exists():
             return False
-        values = torch.load(path, map_location=self.device, weights_only=False)
+        values = torch.load(path, map_location="cpu", weights_only=False)
         self.enter(values["index"])
         self.model.load_state_dict(values["model"])
         for optimizer, state in zip(self.optimizers, values["optimizer"], strict=True):
             optimizer.load_state_dict(state)
         for name in _PROGRESS:
             setattr(self, name, values[name])
+        self.state = self.state.to(self.device)
         self.lessons.go_on(values)
         return True
 
