@@ -98,7 +98,7 @@ def cut_off(path: Path, settings: Mapping[str, Any]) -> tuple[list[list[Mark]], 
     before = json.loads(path.read_text())
     for name, value in settings.items():
         if before.get(name) != value:
-            raise ValueError(f"{path} was measured with --{name} {before.get(name)}, not {value}")
+            raise ValueError(f"{path} was measured with {name} {before.get(name)}, not {value}")
     streams = [
         [Mark(**mark | {"answers": list(map(tuple, mark["answers"]))}) for mark in reached]
         for reached in before["streams"]

@@ -188,7 +188,8 @@ def stream(
         from armt_lab import endurance, evaluate  # noqa: PLC0415  not there without the lab
 
         background = evaluate.Background(books, tokenizer or evaluate.BUNDLED_TOKENIZER)
-        settings = {"tasks": tasks, "marks": marks, "within": within, "seed": seed}
+        model = client.models()[0]
+        settings = {"model": model, "tasks": tasks, "marks": marks, "within": within, "seed": seed}
         results: list[list[endurance.Mark]] = []
         session: str | None = None
         if resume and out is not None:
@@ -197,7 +198,7 @@ def stream(
         def write() -> None:
             if out is not None:
                 shown = [[dataclasses.asdict(mark) for mark in reached] for reached in results]
-                evaluate.write(out, model=client.models()[0], **settings, session=session, streams=shown)
+                evaluate.write(out, **settings, session=session, streams=shown)
 
         picked = (
             (task, number, sample)

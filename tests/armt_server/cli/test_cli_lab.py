@@ -152,14 +152,18 @@ def test_results_of_other_settings_are_not_gone_on_from(armt: Run, shelf: list[s
     assert armt(*command, "400").code == 0
     before = out.read_text()
     for wrong, told in (
-        (["400", "--seed", "1"], "measured with --seed 0, not 1"),
-        (["400", "--tasks", "qa4"], "measured with --tasks qa1, not qa4"),
-        (["400,900"], "measured with --marks 400, not 400,900"),
+        (["400", "--seed", "1"], "measured with seed 0, not 1"),
+        (["400", "--tasks", "qa4"], "measured with tasks qa1, not qa4"),
+        (["400,900"], "measured with marks 400, not 400,900"),
     ):
         ran = armt(*command, *wrong)
         assert ran.code == 2
         assert told in ran.err.replace("\n", " ")
     assert out.read_text() == before
+    other = json.loads(before) | {"model": "another"}
+    out.write_text(json.dumps(other))
+    assert "measured with model another, not" in armt(*command, "400").err.replace("\n", " ")
+    assert json.loads(out.read_text()) == other
     ran = armt("eval", "stream", *shelf, "--resume")
     assert ran.code == 2
     assert "--resume: say with --out" in ran.err
