@@ -90,10 +90,6 @@ class MemoryState:
         """The same memory on another device."""
         return MemoryState(*(t.to(device) for t in self._tensors))
 
-    def copy(self) -> MemoryState:
-        """The same memory in tensors of its own."""
-        return MemoryState(*(t.clone() for t in self._tensors))
-
     def take(self, other: MemoryState) -> None:
         """Become as `other` in the very same tensors, which only their owner may do."""
         for mine, theirs in zip(self._tensors, other._tensors, strict=True):

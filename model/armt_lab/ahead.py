@@ -57,7 +57,7 @@ def _serve(pipe: Connection) -> None:
 
     def draw(step: int, missed: Sequence[int]) -> Lesson:
         source.missed.extend(missed)
-        return drawer.draw(step).map(torch.Tensor.numpy)  # type: ignore[arg-type]  # sent 16 times sooner
+        return drawer.draw(step).map(torch.Tensor.numpy)  # type: ignore[arg-type]  # arrays are sent 16 times sooner
 
     orders: Mapping[str, Callable[..., Any]] = {
         "enter": drawer.enter,

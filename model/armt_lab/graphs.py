@@ -66,7 +66,7 @@ class Graphs:
         lesson = dataclasses.replace(lesson, looks=looks)
         make = (*(tensor.shape for tensor in lesson.tensors), *(look.after for look in looks))
         if self._state is None:
-            self._state = state.copy()
+            self._state = state.rows(slice(None))
         else:
             self._state.take(state)
         captured = self._captured.get(make)
@@ -91,7 +91,7 @@ class Graphs:
 
     def _capture(self, lesson: Lesson, state: MemoryState) -> _Captured:
         lesson = lesson.map(lambda tensor: tensor.to(self._device))
-        aside = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]
+        aside = torch.cuda.Stream(self._device)  # type: ignore[no-untyped-call]  # torch's own
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):  # what is made at first use must not be made while capturing
             self._learn(lesson, state)

@@ -114,10 +114,8 @@ class Trainer:
             )
             self._graphs = Graphs(self._compute, device)
         else:
-            source, asker = (
-                Source.of(self.tokenizer, noise, words),
-                Asker(self.tokenizer, both_ways=config.bidirectional),
-            )
+            source = Source.of(self.tokenizer, noise, words)
+            asker = Asker(self.tokenizer, both_ways=config.bidirectional)
             self.lessons = Inline([Drawer(recipe, config, asker, source) for _ in range(threads)])
             self.model.backbone.spell_out_attention()
         self.gates = Gates()
