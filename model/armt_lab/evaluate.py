@@ -21,10 +21,10 @@ from rich.table import Table
 from tokenizers import Tokenizer
 
 from armt_lab import babi, babilong, books
-from armt_lab.words import EVERYONE, HELD_OUT, OBJECTS, PEOPLE, PLACES, STRANGERS, UNKNOWN
+from armt_lab.words import EVERYONE, HELD_OUT, KINDS, OBJECTS, PEOPLE, PLACES, STRANGERS, UNKNOWN
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from armt_client import Client
     from armt_lab.babi import Sample
@@ -97,17 +97,16 @@ def pick(stories: Path, task: str, count: int, rng: random.Random) -> list[Sampl
     return rng.sample(samples, min(count, len(samples)))
 
 
-def renamed(sample: Sample, rng: random.Random) -> Sample:
-    """The same story of other people, places and things: `HELD_OUT` words, which no fact in training has."""
-    new = dict(
-        pair
-        for old, words in (
-            (EVERYONE, HELD_OUT.people),
-            (PLACES, HELD_OUT.places),
-            (OBJECTS, HELD_OUT.things),
-        )
-        for pair in zip(old, rng.sample(words, len(old)), strict=True)
-    )
+def renamed(sample: Sample, rng: random.Random, kinds: Collection[str] = KINDS) -> Sample:
+    """The same story of other people, places or things: `HELD_OUT` words, which no fact in training has."""
+    new: dict[str, str] = {}
+    for kind, old, words in (
+        ("people", EVERYONE, HELD_OUT.people),
+        ("places", PLACES, HELD_OUT.places),
+        ("things", OBJECTS, HELD_OUT.things),
+    ):
+        if kind in kinds:
+            new |= dict(zip(old, rng.sample(words, len(old)), strict=True))
 
     def put(text: str) -> str:
         return re.sub(r"\w+", lambda word: new.get(word[0], word[0]), text)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from armt.config import ArmtConfig
 from armt_lab.people import Habits
+from armt_lab.words import KINDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -96,6 +97,8 @@ class Stage:
         asks: weights of kinds of questions, where they are not as follows.
         asides: weight of a kind of question that is not the story's own, against 1 for its own.
         open: share of stories that tell of people, places and things drawn anew from the words of the books.
+        renamed: how often each of these is drawn then; otherwise they are as published.
+        spelled: whether such words are asked for too; False: they are only asked after.
         busy, named, whence, hinted: how stories go where they do not go as published; see `people.Habits`.
         tricky: weight of a question that a short cut answers wrong, against 1 for others of its kind.
         view: ids at most of a text that is asked about before any of it is absorbed; 0 means a segment.
@@ -126,6 +129,8 @@ class Stage:
     questions: int = 4
     drawn: int = 1
     open: float = 0.0
+    renamed: Mapping[str, float] = dataclasses.field(default_factory=lambda: dict.fromkeys(KINDS, 1.0))
+    spelled: bool = True
     busy: float = 0.0
     named: float = 0.0
     whence: float = 0.0

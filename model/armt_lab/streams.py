@@ -151,9 +151,10 @@ class Stream:
         self.separator = self.rng.choice(" \n")
         tasks = self.stage.tasks
         task = self.rng.choices(list(tasks), list(tasks.values()))[0]
-        self.is_open = self.stage.open > 0 and self.rng.random() < self.stage.open
-        words = self.source.words
-        words = words.cast(task, self.rng) if self.is_open else words.published(task, self.rng)
+        renamed = self._renamed()
+        self.is_open = bool(renamed)
+        words = self.source.words.cast(task, self.rng, renamed)
+        self.unsaid = frozenset() if self.stage.spelled else words.beyond_published
         self.world = World(task, self.rng, words, self.stage.habits)
         self.sentence = self.rng.randrange(len(self.source.noise.starts))
         self.ids: list[int] = []
@@ -161,6 +162,12 @@ class Stream:
         self.fact_ends: list[int] = []
         self.told: deque[Told] = deque()
         self.known: deque[tuple[int, Mapping[str, list[Question]]]] = deque([(0, {})])
+
+    def _renamed(self) -> list[str]:
+        """Which words the story to come draws anew."""
+        if self.stage.open == 0 or self.rng.random() >= self.stage.open:
+            return []
+        return [kind for kind, share in self.stage.renamed.items() if self.rng.random() < share]
 
     def _background(self) -> int:
         """The next sentence of the book, or now and then one that is easily taken for a fact."""
@@ -184,7 +191,15 @@ class Stream:
         end = self.base + len(self.ids)
         self.told.append(Told(start, end, -1))
         self.fact_ends.append(end)
-        self.known.append((end, self.world.asks()))
+        self.known.append((end, self._asks()))
+
+    def _asks(self) -> Mapping[str, list[Question]]:
+        """What may be asked now."""
+        asks = self.world.asks()
+        if not self.unsaid:
+            return asks
+        kept = {kind: [q for q in of_kind if q.answer not in self.unsaid] for kind, of_kind in asks.items()}
+        return {kind: questions for kind, questions in kept.items() if questions}
 
     def peek(self, count: int) -> list[int]:
         """The next `count` ids."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 PEOPLE: Mapping[str, tuple[str, ...]] = {
     "qa1": ("Mary", "John", "Sandra", "Daniel"),
@@ -19,6 +19,9 @@ PEOPLE: Mapping[str, tuple[str, ...]] = {
 """Who acts in each task."""
 
 EVERYONE = tuple(sorted({name for names in PEOPLE.values() for name in names}))
+
+KINDS = ("people", "places", "things")
+"""What there are words for."""
 
 PLACES = ("bathroom", "bedroom", "garden", "hallway", "kitchen", "office")
 OBJECTS = ("apple", "football", "milk")
@@ -82,6 +85,11 @@ class Words:
     nobody: tuple[str, ...] = NOBODY
     nothing: tuple[str, ...] = NOTHING
 
+    @property
+    def beyond_published(self) -> frozenset[str]:
+        """Those of the story's words that no published story has."""
+        return frozenset((*self.people, *self.places, *self.things)) - {*EVERYONE, *PLACES, *OBJECTS}
+
     def published(self, task: str, rng: random.Random) -> Words:
         """The words of published stories of `task`, its people now and then those of other tasks.
 
@@ -94,11 +102,21 @@ class Words:
             nothing=(*NOTHING, *_drawn(self.things, len(NOTHING), rng)),
         )
 
-    def cast(self, task: str, rng: random.Random) -> Words:
-        """As many of these words as a published story of `task` has; `ABSENT` others are strangers to it."""
-        people, nobody = _parted(self.people, len(PEOPLE[task]), rng)
-        things, nothing = _parted(self.things, len(OBJECTS), rng)
-        return Words(people, _parted(self.places, len(PLACES), rng)[0], things, nobody, nothing)
+    def cast(self, task: str, rng: random.Random, kinds: Collection[str] = KINDS) -> Words:
+        """Of `kinds` as many of these words as a published story of `task` has, `ABSENT` others as strangers.
+
+        The others are as published.
+        """
+        words = self.published(task, rng)
+        if "people" in kinds:
+            people, nobody = _parted(self.people, len(PEOPLE[task]), rng)
+            words = dataclasses.replace(words, people=people, nobody=nobody)
+        if "places" in kinds:
+            words = dataclasses.replace(words, places=_parted(self.places, len(PLACES), rng)[0])
+        if "things" in kinds:
+            things, nothing = _parted(self.things, len(OBJECTS), rng)
+            words = dataclasses.replace(words, things=things, nothing=nothing)
+        return words
 
 
 def _parted(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tiny_run import TINY, drawer_of, trainer_in
 
 from armt_lab.streams import Stream
-from armt_lab.words import EVERYONE, HELD_OUT, NOBODY, NOTHING, OBJECTS, PLACES, STRANGERS, UNKNOWN
+from armt_lab.words import EVERYONE, HELD_OUT, NOBODY, NONE, NOTHING, OBJECTS, PLACES, STRANGERS, UNKNOWN
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,6 +43,32 @@ def test_stories_of_open_words_are_told_of_words_that_the_books_have_and_no_publ
     are_open = [any(name in text for name in HELD_OUT.people) for text in told]
     assert 15 < sum(are_open) < 45
     assert are_open == [not any(name in text for name in EVERYONE) for text in told]
+
+
+def test_open_stories_may_keep_the_published_places_and_be_asked_for_nothing_that_has_to_be_spelled(
+    runs: Path,
+) -> None:
+    trainer = trainer_in(runs, "renamed")
+    source = dataclasses.replace(drawer_of(trainer).source, words=HELD_OUT)
+    stage = dataclasses.replace(
+        TINY.stages[0],
+        open=1.0,
+        renamed={"people": 0.7, "things": 0.7},
+        spelled=False,
+        tasks={"qa2": 1.0, "qa5": 1.0},
+    )
+    stream = Stream(source, stage, random.Random(7))
+    questions = []
+    for _ in range(40):
+        stream.start_story()
+        stream.peek(150)
+        questions += [q for _, asks in stream.known for of_kind in asks.values() for q in of_kind]
+    assert {q.answer for q in questions} <= {*EVERYONE, *PLACES, *OBJECTS, UNKNOWN, NONE}
+    after = {q.text.strip("?").split()[-1] for q in questions}
+    assert after & set(HELD_OUT.people)
+    assert after & set(HELD_OUT.things)
+    told = {q.text for q in questions if q.answer in PLACES}
+    assert any(f"Where is the {thing}?" in told for thing in HELD_OUT.things)
 
 
 def test_strangers_to_published_stories_are_people_and_things_of_the_books_too(runs: Path) -> None:

@@ -92,8 +92,12 @@ def babilong(
         bool, typer.Option("--strangers", help="Ask after people never told of: `unknown` is right.")
     ] = False,
     held_out: Annotated[
-        bool, typer.Option("--held-out", help="Put words in that training tells of nowhere.")
-    ] = False,
+        str | None,
+        typer.Option(
+            metavar="KINDS",
+            help="Put people, places or things in that training tells of nowhere, as in people,things.",
+        ),
+    ] = None,
     seed: Seed = 0,
     tokenizer: TokenizerFile = None,
     out: Out = None,
@@ -108,8 +112,12 @@ def babilong(
       armt eval babilong --stories babi/test --books books/test --tasks qa1 --tokens 0,4000,128000
     """  # noqa: D301, D412  typer's \b keeps lines as they are
     lengths = _lengths("--tokens", tokens)
+    kinds = held_out.split(",") if held_out else []
     with _lab(), _measuring(server, api_key) as client:
-        from armt_lab import evaluate, plots  # noqa: PLC0415  not there without the lab
+        from armt_lab import evaluate, plots, words  # noqa: PLC0415  not there without the lab
+
+        if not set(kinds) <= set(words.KINDS):
+            common.refuse("Cannot work so", f"--held-out {held_out}: give some of {','.join(words.KINDS)}")
 
         background = evaluate.Background(books, tokenizer or evaluate.BUNDLED_TOKENIZER)
         cells = []
@@ -118,8 +126,7 @@ def babilong(
             for length in lengths:
                 rng = random.Random(f"{seed}/{task}/{length}")
                 samples = evaluate.pick(stories, task, questions, rng)
-                if held_out:
-                    samples = [evaluate.renamed(sample, rng) for sample in samples]
+                samples = [evaluate.renamed(sample, rng, kinds) for sample in samples]
                 cells.append(
                     evaluate.babilong_cell(
                         client, background, samples, task=task, tokens=length, rows=rows, seed=seed
@@ -137,7 +144,7 @@ def babilong(
                         out,
                         model=client.models()[0],
                         seed=seed,
-                        held_out=held_out,
+                        held_out=kinds,
                         cells=shown,
                         unknown=unknown,
                     )

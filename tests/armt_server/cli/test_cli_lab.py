@@ -9,7 +9,7 @@ import pytest
 
 from armt_client import Client, NotFound
 from armt_lab import prose
-from armt_lab.words import HELD_OUT
+from armt_lab.words import HELD_OUT, PLACES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,20 +62,32 @@ def test_cells_are_told_in_a_table_and_written_with_a_picture(
     assert "exact match %" in ran.out
 
 
-def test_stories_can_be_told_in_held_out_words(armt: Run, shelf: list[str], tmp_path: Path) -> None:
+@pytest.mark.parametrize("kinds", ["people", "people,places"])
+def test_stories_can_be_told_in_held_out_words(
+    armt: Run, shelf: list[str], tmp_path: Path, kinds: str
+) -> None:
     out = tmp_path / "held-out.json"
 
-    ran = armt("eval", "babilong", *shelf, "--tokens", "0", "--questions", "2", "--held-out", "--out", out)
+    ran = armt(
+        "eval", "babilong", *shelf, "--tokens", "0", "--questions", "2", "--held-out", kinds, "--out", out
+    )
 
     assert ran.code == 0, ran.err
     result = json.loads(out.read_text())
     (cell,) = result["cells"]
-    assert result["held_out"]
+    assert result["held_out"] == kinds.split(",")
     assert cell["right"] + len(cell["wrong"]) == 2
     for question, _, truth in cell["wrong"]:  # the model of these tests is a random one
         assert question.removeprefix("Where is ").removesuffix("?") in HELD_OUT.people
-        assert truth in HELD_OUT.places
+        assert truth in (HELD_OUT.places if "places" in kinds else PLACES)
     assert cell["wrong"]
+
+
+def test_words_of_which_there_are_none_held_out_are_refused(armt: Run, shelf: list[str]) -> None:
+    ran = armt("eval", "babilong", *shelf, "--held-out", "people,verbs")
+
+    assert ran.code == 2
+    assert "people,verbs: give some of people,places,things" in ran.err
 
 
 def test_a_stream_is_asked_after_everybody_at_each_mark(armt: Run, shelf: list[str], tmp_path: Path) -> None:
