@@ -140,6 +140,13 @@ def train_tokenizer(sentences: Sequence[str], vocab: int) -> Tokenizer:
     return tokenizer
 
 
+def with_line_starts(tokenizer: Tokenizer) -> Tokenizer:
+    """The same in which the first word of a line is the token that it is within one."""
+    other = Tokenizer.from_str(tokenizer.to_str())
+    other.normalizer = normalizers.Replace(Regex(LINE_START), AS_WITHIN)
+    return other
+
+
 def encode_noise(tokenizer: Tokenizer, sentences: Sequence[str], cache: Path) -> Noise:
     """The sentences as ids; kept in `cache`, for it takes a minute with a shelf of books.
 

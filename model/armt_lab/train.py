@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING
 
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from tokenizers import Tokenizer
 
 from armt import checkpoint, hardware
 from armt.text import StreamTokenizer
-from armt_lab import plots, recipe
+from armt_lab import corpus, plots, recipe
 from armt_lab.corpus import ANSWER, END, QUESTION
 from armt_lab.trainer import Trainer
 from armt_lab.words import ASIDES, TASKS, UNKNOWN
@@ -165,6 +166,7 @@ class Options:
         name: of the run, instead of the recipe's.
         seed: of weights and stories, instead of the recipe's.
         device: "auto", or a torch device.
+        start: "bundled", or a folder: the model whose weights and tokenizer a new run begins with.
         threads: of the CPU, each taking a part of the rows; as many as torch would take without. With a GPU,
             processes that draw what it learns next.
         minutes: stop after so long.
@@ -176,9 +178,25 @@ class Options:
     name: str | None = None
     seed: int | None = None
     device: str = "auto"
+    start: str | None = None
     threads: int | None = None
     minutes: float = 600.0
     export: Path | None = None
+
+
+def _starting_with(start: checkpoint.Checkpoint, chosen: recipe.Recipe, folder: Path) -> None:
+    """Lay the model's tokenizer into the folder of a new run, if the recipe asks for such a model."""
+    theirs = start.model.config
+    size = chosen.size.config(theirs.segment_size)
+    other = [f.name for f in dataclasses.fields(size) if getattr(size, f.name) != getattr(theirs, f.name)]
+    if other or start.tokenizer is None:
+        what = (
+            f"of another size than the recipe's: see {', '.join(other)}" if other else "without a tokenizer"
+        )
+        raise recipe.RecipeError(f"{start.name}, to start with, is {what}")
+    folder.mkdir(parents=True, exist_ok=True)
+    tokenizer = corpus.with_line_starts(Tokenizer.from_str(start.tokenizer.to_json()))
+    tokenizer.save(str(folder / "tokenizer.json"))
 
 
 def train_by(path: Path, options: Options) -> None:
@@ -190,7 +208,15 @@ def train_by(path: Path, options: Options) -> None:
     chosen = dataclasses.replace(
         chosen, name=options.name or chosen.name, seed=chosen.seed if options.seed is None else options.seed
     )
-    trainer = Trainer(chosen, options.runs / chosen.name, options.books, device, threads)
+    folder = options.runs / chosen.name
+    start = None
+    if options.start and not (folder / "last.pt").exists():
+        start = checkpoint.load(options.start, device="cpu", dtype="float32")
+        _starting_with(start, chosen, folder)
+    trainer = Trainer(chosen, folder, options.books, device, threads)
+    if start:
+        trainer.model.load_state_dict(start.model.state_dict())
+        trainer.save()
     print("going on" if trainer.resume() else "starting", chosen.name, f"at step {trainer.step}")
     print("finished" if run(trainer, options.minutes * 60) else "stopped: run again to go on")
     plots.training(trainer.folder / "metrics.csv", trainer.folder / "training.png")

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 from tiny_run import CPU, TINY, drawer_of, trainer_in, weights
+from tokenizers import Tokenizer
 
 from armt import checkpoint
 from armt_lab import corpus, plots, recipe
 from armt_lab.reading import read
-from armt_lab.train import export, run
+from armt_lab.recipe import RecipeError
+from armt_lab.train import Options, export, run, train_by
 from armt_lab.trainer import Marks, Trainer
 
 if TYPE_CHECKING:
@@ -117,6 +119,48 @@ def test_a_run_ends_with_metrics_and_a_model_that_the_library_loads(runs: Path, 
     )
     plots.training(trainer.folder / "metrics.csv", tmp_path / "training.png")
     assert (tmp_path / "training.png").read_bytes().startswith(b"\x89PNG")
+
+
+SMALL = """
+name = "small"
+[size]
+vocab = 600
+d_model = 16
+layers = 2
+heads = 2
+d_ff = 32
+d_mem = D_MEM
+memory_tokens = 2
+conv = 3
+[[stage]]
+segment = 24
+segments = 1
+rows = 3
+"""
+
+
+def test_a_run_starts_with_the_weights_of_a_model_of_its_size_and_no_other(
+    runs: Path, tmp_path: Path
+) -> None:
+    first = trainer_in(runs, "start")
+    export(first, tmp_path / "model")
+    options = Options(
+        books=runs / "books", runs=tmp_path, start=str(tmp_path / "model"), seed=5, threads=1, minutes=0
+    )
+    path = tmp_path / "small.toml"
+
+    path.write_text(SMALL.replace("D_MEM", "8"))
+    with pytest.raises(RecipeError, match="another size than the recipe's: see d_mem"):
+        train_by(path, options)
+    assert not (tmp_path / "small").exists()
+
+    path.write_text(SMALL.replace("D_MEM", "4"))
+    train_by(path, options)
+    started = trainer_in(runs, "started")
+    started.model.load_state_dict(torch.load(tmp_path / "small" / "last.pt", weights_only=False)["model"])
+    assert (weights(started) - weights(first)).abs().max() < 1e-4  # one step of the warm-up
+    encode = Tokenizer.from_file(str(tmp_path / "small" / "tokenizer.json")).encode
+    assert encode("\nMary").ids == [*encode("\n").ids, *encode(" Mary").ids]
 
 
 def test_where_the_text_itself_writes_a_value_begins_with_a_part_of_its_token(runs: Path) -> None:

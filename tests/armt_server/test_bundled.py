@@ -15,6 +15,7 @@ from armt.checkpoint import SHIPPED, Checkpoint
 from armt.decode import decode
 from armt_lab import babilong, prose
 from armt_lab.babi import samples
+from armt_lab.words import TASKS
 from armt_lab.world import story
 
 if TYPE_CHECKING:
@@ -45,15 +46,13 @@ def test_they_are_small() -> None:
         assert sum(path.stat().st_size for path in folder.iterdir() if path.is_file()) <= 10 * MEGABYTE
 
 
-@pytest.mark.parametrize(
-    ("source", "task"),
-    [("bundled", "qa1"), *(("bundled/five", task) for task in ("qa1", "qa2", "qa4", "qa5"))],
-)
-async def test_they_answer_from_text_that_they_read_long_before(url: str, source: str, task: str) -> None:
-    shipped = checkpoint.load(source, device="cpu", dtype="float32")
+@pytest.mark.parametrize("task", TASKS)
+async def test_it_answers_from_text_that_it_read_long_before(
+    url: str, bundled: Checkpoint, task: str
+) -> None:
     right = 0
     asked = texts(40, 8_000, seed=1, task=task)
-    async with working(url, checkpoint=shipped, decode=decode) as worker:
+    async with working(url, checkpoint=bundled, decode=decode) as worker:
         for text in asked:
             session_id = await worker.create()
             await worker.append(session_id, text.text)

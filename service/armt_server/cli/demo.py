@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _BYTES_PER_TOKEN = 4  # of English prose, about; the server tells afterwards how many there were
 _TTL_SECONDS = 24 * 3600  # the demo's session may be asked more for a day
 _ANSWER_TOKENS = 8
+_ASKED = ("qa1", "qa2", "qa3")
 
 
 def demo(
@@ -36,7 +37,7 @@ def demo(
     ] = None,
     *,
     tokens: Annotated[int, typer.Option(metavar="N", min=0, help="Length of the text, about.")] = 16_000,
-    facts: Annotated[int, typer.Option(metavar="N", min=1, max=10_000, help="How many facts to hide.")] = 10,
+    facts: Annotated[int, typer.Option(metavar="N", min=1, max=10_000, help="How many facts to hide.")] = 16,
     seed: Annotated[
         int | None,
         typer.Option(metavar="N", help="The same seed, the same text. [default: another each time]"),
@@ -50,8 +51,9 @@ def demo(
 ) -> None:
     """See it remember: hide facts in a long text, stream it in, ask about each.
 
-    People walk from room to room ("Mary moved to the bathroom."); the sentences stand far apart in a book or
-    in made-up prose. The memory keeps its size however long the text is, and so does the time of an answer.
+    People walk from room to room and take things along ("Mary moved to the bathroom.", "Mary got the milk.");
+    the sentences stand far apart in a book or in made-up prose. The memory keeps its size however long the
+    text is, and so does the time of an answer.
 
     Examples:
 
@@ -102,11 +104,16 @@ def _background(book: str | None, rng: random.Random) -> Iterator[str] | Sequenc
 
 
 def _story(background: Iterator[str] | Sequence[str], facts: int, length: int, rng: random.Random) -> _Story:
-    world = World("qa1", rng)
-    told = tuple(world.fact() for _ in range(facts))
+    questions: list[Question] = []
+    while not questions:  # a few facts may tell of what nobody can place yet
+        world = World("qa3", rng)
+        told = tuple(world.fact() for _ in range(facts))
+        asks = world.asks()
+        # What is asked more often than other things stands there more than once.
+        questions = list(dict.fromkeys(q for kind in _ASKED for q in asks.get(kind, ())))
     sample = Sample(facts=told, question="", answer="")
     composed = babilong.compose(sample, background, length, babilong.utf8_length, rng)
-    return _Story(composed.text.encode(), told, world.questions())
+    return _Story(composed.text.encode(), told, questions)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from armt.errors import ArmtError
 from armt_client import DEFAULT_SERVER, Client
 from armt_server.cli import common
 
@@ -43,6 +44,12 @@ def train(
     name: Annotated[str | None, typer.Option(help="Of the run. [default: the recipe's]")] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights and stories. [default: the recipe's]")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    start: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL", help="`bundled`, or a folder: begin with its weights. [default: drawn]"
+        ),
+    ] = None,
     threads: Annotated[
         int | None,
         typer.Option(
@@ -72,6 +79,7 @@ def train(
             name=name,
             seed=seed,
             device=device,
+            start=start,
             threads=threads,
             minutes=minutes,
             export=export,
@@ -260,6 +268,8 @@ def _lab() -> Iterator[None]:
         common.refuse("Cannot start", f"{error}: install the lab with `make lab`, or pip install 'armt[lab]'")
     except FileNotFoundError as error:
         common.refuse("Nothing to work on", str(error))
+    except ArmtError as error:  # a model to start with
+        common.refuse("Cannot start", str(error))
     except ValueError as error:  # a recipe or a file of stories that is not in its format
         common.refuse("Cannot be read", str(error))
 

@@ -13,10 +13,12 @@ if TYPE_CHECKING:
 
 
 def test_the_demo_tells_answers_beside_the_truth_and_what_it_took(armt: Run, client: Client) -> None:
-    ran = armt("demo", "--tokens", "200", "--facts", "6", "--seed", "1")
+    ran = armt("demo", "--tokens", "200", "--facts", "20", "--seed", "1")
     assert ran.code == 0
-    rows = [line.strip() for line in ran.out.splitlines() if "Where is " in line]
-    assert rows
+    rows = [line.strip() for line in ran.out.splitlines() if re.match(r" *Where (is|was) ", line)]
+    for asked in ("Where is [A-Z]", "Where is the ", "Where was the .* before the "):
+        assert any(re.match(asked, row) for row in rows), asked
+    assert len({row.split("?")[0] for row in rows}) == len(rows)
     assert all(re.search(r" (right|wrong) +\d+$", row) for row in rows)
     assert f"of {len(rows)} right. Read " in ran.out  # a random model is wrong, which is no error
     session_id = re.search(r"--session (\S+)", ran.err)
@@ -34,12 +36,19 @@ def test_the_same_seed_makes_the_same_text(armt: Run) -> None:
     assert told("1").splitlines()[:2] != told("2").splitlines()[:2]
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_of_a_single_fact_something_is_asked(armt: Run, seed: int) -> None:
+    ran = armt("demo", "--tokens", "20", "--facts", "1", "--seed", seed)
+    assert ran.code == 0
+    assert "of 1 right. Read " in ran.out
+
+
 def test_facts_are_hidden_in_the_text_that_is_given(armt: Run, tmp_path: Path) -> None:
     book = tmp_path / "book.txt"
     book.write_text("It was a dark night. The wind blew. " * 20)
     ran = armt("demo", book, "--tokens", "150")
     assert ran.code == 0
-    assert f"bytes of {book} with 10 facts" in ran.err
+    assert f"bytes of {book} with 16 facts" in ran.err
 
 
 @pytest.mark.parametrize(
