@@ -118,8 +118,7 @@ def open_words(sentences: Sequence[str]) -> Words:
 
 def train_tokenizer(sentences: Sequence[str], vocab: int) -> Tokenizer:
     """A byte-level BPE of `vocab` entries in which every word of the stories is one token."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.normalizer = normalizers.Replace(Regex(LINE_START), AS_WITHIN)
+    tokenizer = with_line_starts(Tokenizer(models.BPE()))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(

@@ -214,10 +214,11 @@ def train_by(path: Path, options: Options) -> None:
         start = checkpoint.load(options.start, device="cpu", dtype="float32")
         _starting_with(start, chosen, folder)
     trainer = Trainer(chosen, folder, options.books, device, threads)
+    going_on = trainer.resume()
     if start:
         trainer.model.load_state_dict(start.model.state_dict())
         trainer.save()
-    print("going on" if trainer.resume() else "starting", chosen.name, f"at step {trainer.step}")
+    print("going on" if going_on else "starting", chosen.name, f"at step {trainer.step}")
     print("finished" if run(trainer, options.minutes * 60) else "stopped: run again to go on")
     plots.training(trainer.folder / "metrics.csv", trainer.folder / "training.png")
     if options.export:
