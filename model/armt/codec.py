@@ -1,6 +1,6 @@
 """Snapshots as bytes: a safetensors file that any tool can open, sealed with a checksum. Never pickle.
 
-The tensors are `W` [layers with memory, d_key, d_model] and `z` [layers with memory, d_key], float32. All
+The tensors are `W` [layers with memory, d_key, d_value] and `z` [layers with memory, d_key], float32. All
 else stands in the header's metadata, where safetensors allows strings only:
 
     format, version          "armt-memory", "1"
@@ -101,7 +101,7 @@ def decode(data: bytes, config: ArmtConfig, fingerprint: str) -> Snapshot:
             f" not {fingerprint}"
         )
     layers = len(config.memory_layers)
-    shapes = {"W": (layers, config.d_key, config.d_model), "z": (layers, config.d_key)}
+    shapes = {"W": (layers, config.d_key, config.d_value), "z": (layers, config.d_key)}
     if tensors.keys() != shapes.keys():
         raise CodecError(
             f"the memory file must hold the tensors W and z, not {', '.join(sorted(tensors)) or 'none'}"

@@ -22,6 +22,9 @@ Gate = Literal["sigmoid", "hard"]
 Features = Literal["dpfp", "product"]
 """How phi makes a key of d_mem numbers: see `memory.dpfp` and, ours, `memory.product`."""
 
+LONGEST_CODE = 512
+"""Bits of the hash that a token's code is made of."""
+
 # Options that came after models had been saved.
 _YOUNGER = (
     "features",
@@ -32,6 +35,7 @@ _YOUNGER = (
     "conv_rank",
     "fold_tail",
     "bidirectional",
+    "copying",
 )
 
 
@@ -68,6 +72,9 @@ class ArmtConfig:
             written under all of its sentence and not its beginning alone; those shown again, of whose
             sentences the rest has now come, write anew. Prompts are read from left to right as ever. For
             models whose text itself writes and that fold the tail.
+        copying: entries of the code that each token has, by which a memory keeps tokens as they are, behind
+            its values, and says them (`copying.Copier`); a multiple of 8, at most 512. 0: nothing is copied.
+            For models whose text itself writes, from left to right.
     """
 
     backbone: Mapping[str, Any]
@@ -87,6 +94,7 @@ class ArmtConfig:
     conv_rank: int = 0
     fold_tail: bool = False
     bidirectional: bool = False
+    copying: int = 0
 
     def __post_init__(self) -> None:
         for name in ("segment_size", "d_mem"):
@@ -102,6 +110,7 @@ class ArmtConfig:
         if not self.memory_layers:
             raise ConfigError("wrap_layers gives no layer a memory")
         self._check_overlap_and_conv()
+        self._check_copying()
         self._check_positions()
 
     def _check_rule(self) -> None:
@@ -142,6 +151,13 @@ class ArmtConfig:
             if getattr(self, name) and (self.wrap_pos or self.positions_run_on):
                 raise ConfigError(f"{name} needs rotary positions: GPT-2 has a row for each")
 
+    def _check_copying(self) -> None:
+        self._check_whole("copying", least=0)
+        if self.copying % 8 or self.copying > LONGEST_CODE:
+            raise ConfigError(f"copying is a multiple of 8 up to {LONGEST_CODE}, not {self.copying}")
+        if self.copying and (self.num_mem_tokens or self.bidirectional):
+            raise ConfigError("copying needs num_mem_tokens 0 and text that is read from left to right")
+
     def _check_positions(self) -> None:
         """Refuse a segment that the backbone cannot see whole."""
         kind = self.backbone["model_type"]
@@ -180,6 +196,11 @@ class ArmtConfig:
     def d_key(self) -> int:
         """Entries of phi(k)."""
         return (self.d_mem // 2) ** 2 if self.features == "product" else 2 * NU * self.d_mem
+
+    @property
+    def d_value(self) -> int:
+        """Entries of what is kept under a key: a value and, where tokens are copied, a code."""
+        return self.d_model + self.copying
 
     @property
     def memory_layers(self) -> tuple[int, ...]:

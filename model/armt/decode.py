@@ -117,7 +117,7 @@ class _Fork:
             self._tensor([*self._segment, *ids]), self._state, cache=self._cache, start=len(self._segment)
         )
         self._segment.extend(ids)
-        return self._model.backbone.head(hidden[0, -1])
+        return self._model.head(hidden[0, -1])
 
     def _tensor(self, ids: Sequence[int]) -> Tensor:
         return torch.tensor([list(ids)], dtype=torch.int64, device=self._model.device)

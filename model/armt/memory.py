@@ -15,6 +15,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from armt.config import NU
+from armt.copying import Copier
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -91,6 +92,7 @@ class AssociativeMemory(nn.Module):
         self.W_mk = nn.Linear(config.d_model, config.d_mem, bias=False)
         self.W_mv = nn.Linear(config.d_model, config.d_model, bias=False)
         self.W_mb = nn.Linear(config.d_model, 1)
+        self.copier = Copier(config) if config.copying else None
 
     def _phi(self, x: Tensor) -> Tensor:
         if self.features == "product":
@@ -103,14 +105,23 @@ class AssociativeMemory(nn.Module):
 
         Args:
             x: the layer's input, [batch, n, d_model].
-            W: [batch, d_key, d_model]; zero before the first write, and then so is the result.
+            W: [batch, d_key, d_value]; zero before the first write, and then so is the result.
             z: [batch, d_key].
 
         Returns:
-            [batch, n, d_model] in the dtype of `x`.
+            [batch, n, d_value] in the dtype of `x`.
         """
         with torch.autocast(x.device.type, enabled=False):
             return self._recall(self.query(x), W, z).to(x.dtype)
+
+    def read_into(self, x: Tensor, heard: Tensor, W: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """What `read` gives added to x, a block's input, and to what was heard, [batch, n, copying]."""
+        found = self.read(x, W, z)
+        if self.copier is None:
+            return x + found, heard
+        width = x.shape[-1]
+        x = x + found[..., :width]
+        return x, heard + self.copier.hear(x, found[..., width:]).to(heard.dtype)
 
     def query(self, x: Tensor) -> Tensor:
         """phi(W_q x), with which `read` reads: [batch, n, d_model] -> [batch, n, d_key]."""
@@ -122,8 +133,9 @@ class AssociativeMemory(nn.Module):
 
         Args:
             m: the layer's output at the tokens that write, [batch, writers, d_model]: the memory tokens or,
-                where a model has none, the segment's own.
-            W: [batch, d_key, d_model].
+                where a model has none, the segment's own. Of a model that copies tokens, behind that what
+                `copying.Copier` has them write: [batch, writers, d_value].
+            W: [batch, d_key, d_value].
             z: [batch, d_key].
             first: [batch] bool, whether this is the row's first segment (then g is 1).
 
@@ -133,9 +145,10 @@ class AssociativeMemory(nn.Module):
             is what is added.
         """
         with torch.autocast(m.device.type, enabled=False):
-            m = self._source(m)
+            m, word = self._source(m)
             logits = self.W_mb(m)
-            k, v, b = self._phi(self.W_mk(m)), self.W_mv(m), self.gate(logits)
+            k, b = self._phi(self.W_mk(m)), self.gate(logits)
+            v = torch.cat((self.W_mv(m), word), dim=-1)
             logits = logits.squeeze(-1)
             if self.rule == "sequential":
                 return W + k.mT @ self._in_turn(k, v - k @ W, b), z, logits, k
@@ -145,11 +158,13 @@ class AssociativeMemory(nn.Module):
     def logits(self, m: Tensor) -> Tensor:
         """The gate's logits that `write` gives for m, [batch, writers], without writing."""
         with torch.autocast(m.device.type, enabled=False):
-            return self.W_mb(self._source(m)).squeeze(-1)
+            return self.W_mb(self._source(m)[0]).squeeze(-1)
 
-    def _source(self, m: Tensor) -> Tensor:
-        m = m.float()
-        return F.rms_norm(m, m.shape[-1:], eps=EPS) if self.normalise_write else m
+    def _source(self, m: Tensor) -> tuple[Tensor, Tensor]:
+        """What keys, values and gates are taken from, and what is written behind the values."""
+        width = self.W_mb.in_features
+        m, word = m[..., :width].float(), m[..., width:].float()
+        return F.rms_norm(m, m.shape[-1:], eps=EPS) if self.normalise_write else m, word
 
     def _recall(self, phi: Tensor, W: Tensor, z: Tensor) -> Tensor:
         value = phi @ W

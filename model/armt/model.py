@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from armt.backbone import Backbone
+from armt.copying import LOUD, codes
 from armt.errors import PositionError
 from armt.layout import earlier
 from armt.memory import AssociativeMemory, hard
@@ -67,6 +68,9 @@ class ArmtModel(nn.Module):
         self.conv = nn.Parameter(taps) if config.conv else None
         self.conv_in = nn.Parameter(torch.zeros(width, rank)) if rank else None
         self.memories = nn.ModuleList(AssociativeMemory(config) for _ in config.memory_layers)
+        self.codes: Tensor
+        known = codes(self.backbone.vocab_size, config.copying) if config.copying else None
+        self.register_buffer("codes", known, persistent=False)
 
     @property
     def reads_ahead(self) -> bool:
@@ -153,7 +157,7 @@ class ArmtModel(nn.Module):
         hidden, sources = self._run(ids, state, heed_text=True)
         if self.config.bidirectional:  # a token that has seen the next one cannot be asked for it
             hidden = self.hidden(ids, state)
-        return self.backbone.head(hidden), self._write(sources, ids, state)[0]
+        return self.head(hidden), self._write(sources, ids, state)[0]
 
     def hidden(
         self,
@@ -165,7 +169,7 @@ class ArmtModel(nn.Module):
         layout: Layout | None = None,
         queries: list[Tensor] | None = None,
     ) -> Tensor:
-        """The last block's output with the memory only read; `backbone.head` makes logits of it.
+        """The last block's output, and what was heard, with the memory only read; `head` makes logits of it.
 
         Args:
             ids: [batch, start + n], the segment's tokens so far.
@@ -177,7 +181,7 @@ class ArmtModel(nn.Module):
             queries: takes what each memory is read with, [batch, n, d_key].
 
         Returns:
-            [batch, n, d_model].
+            [batch, n, d_value].
         """
         n, overlap = ids.shape[1] - start, self.config.overlap
         held = start + overlap if start else 0
@@ -187,14 +191,27 @@ class ArmtModel(nn.Module):
         x, rotary = self.backbone.place(x, positions)
         mask = None if layout is None else layout.mask
         slots = self._slots(state)
+        heard = self._silence(x)
         for layer in range(self.config.num_layers):
             if layer in slots:
                 memory, W, z = slots[layer]
                 if queries is not None:
                     queries.append(memory.query(x[:, -n:]))
-                x = x + memory.read(x, W, z)
+                x, heard = memory.read_into(x, heard, W, z)
             x = self.backbone.run(layer, x, rotary, cache, mask)
-        return x[:, -n:]
+        return torch.cat((x, heard), dim=-1)[:, -n:]
+
+    def head(self, hidden: Tensor) -> Tensor:
+        """Logits of what `hidden` gave, [..., d_value] -> [..., vocab]."""
+        width = self.config.d_model
+        logits = self.backbone.head(hidden[..., :width])
+        if not self.config.copying:
+            return logits
+        return logits + LOUD * (hidden[..., width:].float() @ self.codes.mT)
+
+    def _silence(self, x: Tensor) -> Tensor:
+        """What tokens have heard before the first block."""
+        return x.new_zeros(*x.shape[:2], self.config.copying)
 
     def _embed(self, ids: Tensor, layout: Layout | None = None) -> Tensor:
         """Token embeddings and their convolution, [batch, n] -> [batch, n, d_model]."""
@@ -232,6 +249,7 @@ class ArmtModel(nn.Module):
         x = torch.cat((text, self.memory_tokens.to(text.dtype).expand(batch, -1, -1)), dim=1)
         x, rotary = self.backbone.place(x, self._positions(state, 0, n, write=True))
         sources: list[Tensor] = []
+        heard = self._silence(x)
         slots = self._slots(state)
         top = self.config.memory_layers[-1]
         for layer in range(self.config.num_layers if heed_text else top + 1):
@@ -239,13 +257,17 @@ class ArmtModel(nn.Module):
                 x = self.backbone.run(layer, x, rotary, mask=mask)
                 continue
             memory, W, z = slots[layer]
-            x = x + memory.read(x, W, z)
+            x, heard = memory.read_into(x, heard, W, z)
+            given = x
             if layer == top and not heed_text and not both_ways:
                 x = self.backbone.run_last(layer, x, rotary, writers)
             else:
                 x = self.backbone.run(layer, x, rotary, mask=mask)
             sources.append(x[:, -writers:])
-        return x[:, overlap:n], sources
+            if memory.copier is not None:
+                word = memory.copier.word(sources[-1], given, self.codes[ids], heard)
+                sources[-1] = torch.cat((sources[-1].float(), word), dim=-1)
+        return torch.cat((x, heard[:, -x.shape[1] :]), dim=-1)[:, overlap:n], sources
 
     def _write(self, sources: Sequence[Tensor], ids: Tensor, state: MemoryState) -> tuple[MemoryState, Trace]:
         """The memories after a segment, from what `_run` gave for it, and what they were written with."""

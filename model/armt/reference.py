@@ -7,6 +7,7 @@ Equations: ARMT, arXiv 2407.04841.
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from armt.config import ArmtConfig
+    from armt.copying import Copier
     from armt.memory import AssociativeMemory
     from armt.model import ArmtModel
 
@@ -25,7 +27,7 @@ EPSILON = 1e-5
 
 
 class LayerMemory(NamedTuple):
-    """What one layer remembers of one session: W [d_key, d_model] and z [d_key]."""
+    """What one layer remembers of one session: W [d_key, d_value] and z [d_key]."""
 
     W: Tensor
     z: Tensor
@@ -57,26 +59,61 @@ def recall(config: ArmtConfig, memory: LayerMemory, features: Tensor) -> Tensor:
     return found / (memory.z @ features + EPSILON) if config.use_denom else found
 
 
-def read(config: ArmtConfig, layer: AssociativeMemory, memory: LayerMemory | None, x: Tensor) -> Tensor:
-    """The layer's input with what is remembered added, token by token: x [n, d_model] -> [n, d_model]."""
+def remembered(config: ArmtConfig, layer: AssociativeMemory, memory: LayerMemory | None, x: Tensor) -> Tensor:
+    """What is remembered, token by token: x [n, d_model] -> [n, d_value]."""
     if memory is None:
-        return x
-    queries = [phi(config, layer.W_mq.weight @ token) for token in x]
-    return torch.stack([t + recall(config, memory, q) for t, q in zip(x, queries, strict=True)])
+        return x.new_zeros(len(x), config.d_value)
+    return torch.stack([recall(config, memory, phi(config, layer.W_mq.weight @ token)) for token in x])
+
+
+def code(config: ArmtConfig, i: int) -> Tensor:
+    """The code of token id i, [copying]: signs that a hash of the id gives."""
+    digest = blake2b(i.to_bytes(4, "little"), digest_size=max(1, config.copying // 8)).digest()
+    bits = "".join(f"{byte:08b}" for byte in digest)[: config.copying]
+    return torch.tensor([(1.0 if bit == "1" else -1.0) / config.copying**0.5 for bit in bits])
+
+
+def even(x: Tensor) -> Tensor:
+    """A token over its root mean square."""
+    return x / (x.square().mean() + EPSILON).sqrt()
+
+
+def words(copier: Copier, m: Tensor, x: Tensor, own: Tensor, heard: Tensor) -> Tensor:
+    """What a segment's tokens write behind their values, [n, copying].
+
+    Args:
+        copier: of the layer.
+        m: the block's output, [n, d_model].
+        x: its input with what was read added, [n, d_model].
+        own: the tokens' codes, [n, copying].
+        heard: [n, copying].
+    """
+    written = []
+    for t in range(len(m)):
+        told, picks = [], []
+        for s in range(t + 1):
+            share = torch.sigmoid(copier.again(even(x[s])) - 2)
+            told.append((1 - share) * own[s] + share * heard[s])
+            pick = copier.W_cq(even(m[t])) @ copier.W_ck(even(x[s])) / 4
+            picks.append(pick + 4 + copier.own(even(m[t]))[0] if s == t else pick)
+        written.append(torch.stack(picks).softmax(dim=0) @ torch.stack(told))
+    return torch.stack(written)
 
 
 def write(config: ArmtConfig, layer: AssociativeMemory, memory: LayerMemory | None, m: Tensor) -> LayerMemory:
-    """The memory after a segment, from the layer's output at the tokens that write, m [writers, d_model].
+    """The memory after a segment, from the layer's output at the tokens that write, m [writers, d_value].
 
-    The official rules compare every token with the memory before the segment; the sequential rule compares it
-    with the memory that the token before it left.
+    Behind the output stands what they write behind their values. The official rules compare every token with
+    the memory before the segment; the sequential rule compares it with the memory that the token before it
+    left.
     """
-    W, z = memory or (m.new_zeros(config.d_key, config.d_model), m.new_zeros(config.d_key))
+    W, z = memory or (m.new_zeros(config.d_key, config.d_value), m.new_zeros(config.d_key))
     if config.normalise_write:
-        m = torch.stack([token / (token.square().mean() + EPSILON).sqrt() for token in m])
-    for token in m:
+        m = torch.stack([torch.cat((even(t[: config.d_model]), t[config.d_model :])) for t in m])
+    for written in m:
+        token, behind = written[: config.d_model], written[config.d_model :]
         key = phi(config, layer.W_mk.weight @ token)
-        value = layer.W_mv.weight @ token
+        value = torch.cat((layer.W_mv.weight @ token, behind))
         strength = torch.sigmoid(layer.W_mb.weight[0] @ token + layer.W_mb.bias[0])
         if config.gate == "hard":
             strength = (1.2 * strength - 0.1).clamp(0, 1)
@@ -126,21 +163,27 @@ def segment(
     ids = [*recent, *ids]
     # The first that writes; all behind it do too.
     writers = len(ids) if config.num_mem_tokens else 0 if config.bidirectional else len(recent)
-    x, outputs = run(model, ids, memories, number, both_ways=config.bidirectional)
+    x, heard, outputs = run(model, ids, memories, number, both_ways=config.bidirectional)
     layers = dict(zip(config.memory_layers, model.memories, strict=True))
     written = {
         index: write(config, cast("AssociativeMemory", layer), memories.get(index), outputs[index][writers:])
         for index, layer in layers.items()
     }
     if config.bidirectional:
-        x, _ = run(model, ids, memories, number, both_ways=False)
-    return model.backbone.head(x[len(recent) : len(ids)].unsqueeze(0))[0], written
+        x, heard, _ = run(model, ids, memories, number, both_ways=False)
+    x, heard = x[len(recent) : len(ids)], heard[len(recent) : len(ids)]
+    known = torch.stack([code(config, i) for i in range(model.backbone.vocab_size)])
+    return model.backbone.head(x.unsqueeze(0))[0] + 15 * heard @ known.T, written
 
 
 def run(
     model: ArmtModel, ids: Sequence[int], memories: Memories, number: int, *, both_ways: bool
-) -> tuple[Tensor, list[Tensor]]:
-    """What the last block gives for ids and memory tokens, [n, d_model], and every block."""
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """What the last block gives for ids and memory tokens, what these heard, and what every block gives.
+
+    [n, d_model]; [n, copying]; of each block [n, d_model], and behind it what its memory is to write, if
+    tokens are copied.
+    """
     config, backbone = model.config, model.backbone
     text = convolve(model, backbone.embed(torch.tensor([list(ids)]))[0])
     x = torch.cat([text, model.memory_tokens])
@@ -152,13 +195,22 @@ def run(
     layers = cast(
         "dict[int, AssociativeMemory]", dict(zip(config.memory_layers, model.memories, strict=True))
     )
+    own = torch.stack([code(config, i) for i in ids])
+    heard = torch.zeros(x.shape[1], config.copying)
     outputs = []
     for index, block in enumerate(backbone.blocks):
+        copier = layers[index].copier if index in layers else None
         if index in layers:
-            x = read(config, layers[index], memories.get(index), x[0]).unsqueeze(0)
-        x = block(x, attention_mask=mask, **arguments)
+            found = remembered(config, layers[index], memories.get(index), x[0])
+            x = x + found[:, : config.d_model]
+            if copier is not None:
+                said = torch.stack([torch.sigmoid(copier.say(even(token))) for token in x[0]])
+                heard = heard + said * found[:, config.d_model :]
+        given, x = x[0], block(x, attention_mask=mask, **arguments)
         outputs.append(x[0])
-    return x[0], outputs
+        if copier is not None:
+            outputs[-1] = torch.cat((x[0], words(copier, x[0], given, own, heard)), dim=1)
+    return x[0], heard, outputs
 
 
 def positions(config: ArmtConfig, n: int, number: int) -> list[int]:

@@ -20,7 +20,7 @@ class MemoryState:
     """The memories of a batch of sessions, one row each. Always float32; never written in place.
 
     Attributes:
-        W: [layers with memory, batch, d_key, d_model].
+        W: [layers with memory, batch, d_key, d_value].
         z: [layers with memory, batch, d_key]; all zero for rules without a denominator.
         segments: [batch] int64, how many segments each row has absorbed; 0 means no read and no vbar yet.
         recent: [batch, overlap] int64, the last ids absorbed, which are shown again before the next segment.
@@ -36,7 +36,7 @@ class MemoryState:
         """The memory of `batch` sessions that have read nothing."""
         layers = len(config.memory_layers)
         return cls(
-            W=torch.zeros(layers, batch, config.d_key, config.d_model, device=device),
+            W=torch.zeros(layers, batch, config.d_key, config.d_value, device=device),
             z=torch.zeros(layers, batch, config.d_key, device=device),
             segments=torch.zeros(batch, dtype=torch.int64, device=device),
             recent=torch.full((batch, config.overlap), config.overlap_fill, device=device),

@@ -219,7 +219,7 @@ def grade(
     hidden = model.hidden(torch.cat((text, asks.ids), dim=1), state, layout=layout, queries=queries)
     n = asks.ids.shape[1]
     at = asks.rows * n + asks.columns
-    logits = model.backbone.head(hidden[:, -n:].flatten(0, 1).index_select(0, at)).float()
+    logits = model.head(hidden[:, -n:].flatten(0, 1).index_select(0, at)).float()
     answers = (asks.labels != IGNORED).sum().clamp(min=1)
     loss = F.cross_entropy(logits, asks.labels, ignore_index=IGNORED, reduction="sum") / answers
     missed = (logits.argmax(-1) != asks.labels) & (asks.labels != IGNORED)

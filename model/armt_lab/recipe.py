@@ -44,6 +44,7 @@ class Size:
     conv_rank: int = 0
     fold_tail: bool = False
     bidirectional: bool = False
+    copying: int = 0
 
     def config(self, segment_size: int) -> ArmtConfig:
         """The library's config of such a model at a segment size."""
@@ -73,6 +74,7 @@ class Size:
             conv_rank=self.conv_rank,
             fold_tail=self.fold_tail,
             bidirectional=self.bidirectional,
+            copying=self.copying,
         )
 
 

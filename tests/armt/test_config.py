@@ -32,12 +32,16 @@ def test_an_option_that_came_later_does_not_change_the_json_of_older_models() ->
         bidirectional=True,
     )
     assert ArmtConfig.from_dict(json.loads(json.dumps(later.to_dict()))) == later
+    assert "copying" not in later.to_dict()
+    copies = tiny.config(num_mem_tokens=0, copying=8)
+    assert ArmtConfig.from_dict(json.loads(json.dumps(copies.to_dict()))) == copies
 
 
 def test_sizes_follow_from_the_options() -> None:
     config = tiny.config("gpt2", d_mem=5, wrap_layers=(False, True))
     assert (config.d_model, config.num_layers, config.d_key, config.memory_layers) == (32, 2, 30, (1,))
     assert tiny.config(d_mem=6, features="product").d_key == 9
+    assert tiny.config(num_mem_tokens=0, copying=8).d_value == 40
 
 
 def test_an_option_that_is_not_known_is_refused_by_name() -> None:
@@ -75,6 +79,9 @@ def test_an_option_that_is_not_known_is_refused_by_name() -> None:
         ("gpt2", {"write_rule": "official", "fold_tail": True}, "fold_tail needs rotary positions"),
         ("llama", {"bidirectional": True, "num_mem_tokens": 0}, "bidirectional needs num_mem_tokens 0 and"),
         ("llama", {"bidirectional": True, "fold_tail": True}, "bidirectional needs num_mem_tokens 0 and"),
+        ("llama", {"copying": 12}, "copying is a multiple of 8 up to 512, not 12"),
+        ("llama", {"copying": 520}, "copying is a multiple of 8 up to 512, not 520"),
+        ("llama", {"copying": 8}, "copying needs num_mem_tokens 0 and text that is read from left to right"),
         ("llama", {"wrap_layers": (True,)}, "wrap_layers has 1 entries but there are 2 layers"),
         ("llama", {"wrap_layers": (False, False)}, "gives no layer a memory"),
         ("llama", {"wrap_pos": True, "write_rule": "paper"}, "wrap_pos is for gpt2"),

@@ -42,6 +42,9 @@ VARIANTS = [
     {"conv": 4, "conv_rank": 3, "overlap": 2},
     {"num_mem_tokens": 0, "fold_tail": True, "bidirectional": True, "overlap": 3, "conv": 2},
     {"arch": "neox", "num_mem_tokens": 0, "fold_tail": True, "bidirectional": True},
+    {"num_mem_tokens": 0, "copying": 16},
+    {"arch": "gpt2", "num_mem_tokens": 0, "copying": 8},
+    {"num_mem_tokens": 0, "copying": 16, "gate": "hard", "normalise_write": True, "overlap": 3, "conv": 2},
 ]
 FEW = [
     {},
@@ -49,6 +52,7 @@ FEW = [
     {"conv": 3, "conv_rank": 2},
     {"num_mem_tokens": 0, "overlap": 3},
     {"num_mem_tokens": 0, "overlap": 3, "fold_tail": True, "bidirectional": True},
+    {"num_mem_tokens": 0, "overlap": 3, "copying": 16, "gate": "hard"},
     {"write_rule": "official"},
     {"arch": "gpt2", "write_rule": "official"},
     {"arch": "neox"},
@@ -162,7 +166,7 @@ def test_tokens_run_one_by_one_in_a_cache_are_as_in_the_whole_segment(options: d
         whole = model.forward_segment(ids, state)[0]
         parts = [model.hidden(ids[:, :3], state, cache=cache)]
         parts += [model.hidden(ids[:, : i + 1], state, cache=cache, start=i) for i in range(3, 8)]
-        found = model.backbone.head(torch.cat(parts, dim=1))
+        found = model.head(torch.cat(parts, dim=1))
 
     torch.testing.assert_close(found, whole, rtol=0, atol=1e-4)
 
