@@ -166,7 +166,8 @@ class Options:
         name: of the run, instead of the recipe's.
         seed: of weights and stories, instead of the recipe's.
         device: "auto", or a torch device.
-        start: "bundled", or a folder: the model whose weights and tokenizer a new run begins with.
+        start: "bundled", or a folder: the model whose weights and tokenizer a new run begins with. The recipe
+            may have it copy tokens (`copying`) where it does not yet.
         threads: of the CPU, each taking a part of the rows; as many as torch would take without. With a GPU,
             processes that draw what it learns next.
         minutes: stop after so long.
@@ -188,6 +189,8 @@ def _starting_with(start: checkpoint.Checkpoint, chosen: recipe.Recipe, folder: 
     """Lay the model's tokenizer into the folder of a new run, if the recipe asks for such a model."""
     theirs = start.model.config
     size = chosen.size.config(theirs.segment_size)
+    if not theirs.copying:  # that can be learnt by a model that does not have it yet
+        size = dataclasses.replace(size, copying=0)
     other = [f.name for f in dataclasses.fields(size) if getattr(size, f.name) != getattr(theirs, f.name)]
     if other or start.tokenizer is None:
         what = (
@@ -216,7 +219,7 @@ def train_by(path: Path, options: Options) -> None:
     trainer = Trainer(chosen, folder, options.books, device, threads)
     going_on = trainer.resume()
     if start:
-        trainer.model.load_state_dict(start.model.state_dict())
+        trainer.model.load_state_dict(trainer.model.state_dict() | start.model.state_dict())
         trainer.save()
     print("going on" if going_on else "starting", chosen.name, f"at step {trainer.step}")
     print("finished" if run(trainer, options.minutes * 60) else "stopped: run again to go on")

@@ -163,6 +163,32 @@ def test_a_run_starts_with_the_weights_of_a_model_of_its_size_and_no_other(
     assert encode("\nMary").ids == [*encode("\n").ids, *encode(" Mary").ids]
 
 
+def test_a_model_that_a_run_starts_with_can_learn_to_copy(runs: Path, tmp_path: Path) -> None:
+    size = dataclasses.replace(TINY.size, memory_tokens=0)
+    first = trainer_in(runs, "plain", recipe=dataclasses.replace(TINY, size=size))
+    export(first, tmp_path / "model")
+    path = tmp_path / "small.toml"
+    path.write_text(
+        SMALL.replace("D_MEM", "4").replace("memory_tokens = 2", "memory_tokens = 0\ncopying = 16")
+    )
+
+    train_by(
+        path,
+        Options(books=runs / "books", runs=tmp_path, start=str(tmp_path / "model"), threads=1, minutes=0),
+    )
+
+    found = torch.load(tmp_path / "small" / "last.pt", weights_only=False)["model"]
+    for name, weight in first.model.named_parameters():  # after one step of the warm-up
+        torch.testing.assert_close(found[name], weight.detach(), rtol=0, atol=1e-4)
+    assert {name.split(".")[3] for name in found.keys() - first.model.state_dict().keys()} == {
+        "W_cq",
+        "W_ck",
+        "own",
+        "again",
+        "say",
+    }
+
+
 def test_where_the_text_itself_writes_a_value_begins_with_a_part_of_its_token(runs: Path) -> None:
     for memory_tokens, part in ((0, 0.25), (2, 0.0)):
         size = dataclasses.replace(TINY.size, memory_tokens=memory_tokens)
