@@ -172,8 +172,11 @@ def segment(
     if config.bidirectional:
         x, heard, _ = run(model, ids, memories, number, both_ways=False)
     x, heard = x[len(recent) : len(ids)], heard[len(recent) : len(ids)]
-    known = torch.stack([code(config, i) for i in range(model.backbone.vocab_size)])
-    return model.backbone.head(x.unsqueeze(0))[0] + 15 * heard @ known.T, written
+    logits = model.backbone.head(x.unsqueeze(0))[0]
+    if config.copying:
+        known = torch.stack([code(config, i) for i in range(model.backbone.vocab_size)])
+        logits = logits + 15 * heard @ known.T
+    return logits, written
 
 
 def run(
