@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -118,10 +119,12 @@ class RedisClient:
             ServerError: the one that the first word stands for, if it is not "ok".
         """
         session_keys = [key(session_id, part) for part in ("meta", "log", "snaps")]
+        call = partial(self._scripts[script], keys=[*session_keys, *keys], args=[GRACE_SECONDS * 1000, *args])
         with self.told_in_our_words():
-            word, *rest = await self._scripts[script](
-                keys=[*session_keys, *keys], args=[GRACE_SECONDS * 1000, *args]
-            )
+            try:
+                word, *rest = await call()
+            except exceptions.NoScriptError:  # the server started anew between its loading and its call
+                word, *rest = await call()
         match word:
             case b"ok":
                 return rest
