@@ -8,8 +8,7 @@ import pytest
 
 if TYPE_CHECKING:
     import httpx
-
-    from conftest import Stand
+    from stand import Stand
 
 RAW = "application/offset+octet-stream"
 LIMIT = 1000

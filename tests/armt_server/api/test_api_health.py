@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import armt_server
 
 if TYPE_CHECKING:
-    from conftest import Stand
+    from stand import Stand
 
 
 def test_the_process_is_alive_whatever_the_store_does(own_stand: Stand):

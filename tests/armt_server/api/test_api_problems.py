@@ -8,8 +8,7 @@ import pytest
 
 if TYPE_CHECKING:
     import httpx
-
-    from conftest import Stand
+    from stand import Stand
 
 JSON = {"Content-Type": "application/json"}
 

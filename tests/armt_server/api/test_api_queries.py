@@ -12,7 +12,7 @@ from armt_server.api import queries
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from conftest import Stand
+    from stand import Stand
 
 
 def _ask(stand: Stand, session_id: str, question: str, **options: Any) -> httpx.Response:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from conftest import Stand
+    from stand import Stand
 
 
 def test_a_session_is_made_without_a_body(stand: Stand):

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import httpx
 from fake_sessions import FakeSessions
+from stand import fake_service
 
 from armt_server.app import create_app
-from conftest import fake_service
 
 if TYPE_CHECKING:
-    from conftest import Stand
+    from stand import Stand
 
 
 def test_an_open_stream_ends_cleanly_when_the_server_stops(own_stand: Stand):
