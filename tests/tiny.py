@@ -74,6 +74,8 @@ def model(
         with torch.no_grad():
             for name, parameter in made.named_parameters():
                 _draw(name, parameter)
+    if made.words is not None:
+        made.words.spell(raw_tokenizer().get_vocab())
     return made
 
 

@@ -84,6 +84,10 @@ class Checkpoint:
     fingerprint: str
     name: str
 
+    def __post_init__(self) -> None:
+        if self.tokenizer is not None and self.model.words is not None:
+            self.model.words.spell(self.tokenizer.vocabulary)
+
     @classmethod
     def of(
         cls,

@@ -5,6 +5,10 @@ as others like them (docs/experiments.md, 20). So each token also has a code of 
 memory keeps codes behind its values, and only numbers decide which is kept and when it is said. What is
 learnt of that holds for every token there is. Pointer networks (arXiv 1506.03134) and CopyNet (arXiv
 1603.06393) copy from a text in view; this copies from the memory.
+
+A word of several tokens is kept whole, as one sum of their codes, each turned by its place in the word
+(Plate 1995, doi 10.1109/72.377968, binds by convolution; turning does as well and costs nothing), so that who
+has found a word's place in the memory has all of it.
 """
 
 from __future__ import annotations
@@ -17,10 +21,15 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from armt.layout import earlier
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor
 
     from armt.config import ArmtConfig
+    from armt.layout import Layout
 
 EPS = 1e-5
 
@@ -46,11 +55,89 @@ def codes(vocabulary: int, width: int) -> Tensor:
     return torch.from_numpy(2.0 * bits.astype(np.float32) - 1) * width**-0.5
 
 
+LONGEST = 6
+"""Tokens of a word that are kept together: of one that is longer, the last."""
+
+NO_WORD, BEGINS, GOES_ON = 0, 1, 2
+
+
+class Words(nn.Module):
+    """The codes of tokens and of the words that they make up. Nothing here is learnt."""
+
+    def __init__(self, vocabulary: int, width: int) -> None:
+        super().__init__()
+        self.codes: Tensor
+        self.part: Tensor
+        self.register_buffer("codes", codes(vocabulary, width), persistent=False)
+        self.register_buffer("part", torch.full((vocabulary,), NO_WORD), persistent=False)
+
+    def spell(self, vocabulary: Mapping[str, int]) -> None:
+        """Learn which tokens make up words, from how a byte-level or metaspace tokenizer writes them.
+
+        Without, each stands alone.
+        """
+        for token, i in vocabulary.items():
+            letters = token.lstrip("Ġ▁")
+            if letters.isalpha():
+                self.part[i] = BEGINS if letters != token else GOES_ON
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """What each token's word is so far, [batch, n] -> [batch, n, width].
+
+        The sum of its tokens' codes, each turned by its place in the word.
+        """
+        own = self.codes[ids]
+        runs = self._runs(ids, None)
+        whole = own
+        for d, (run, before) in enumerate(zip(runs, earlier(own, LONGEST - 1, None), strict=True), start=1):
+            whole = whole + run * before.roll(-d, dims=-1)
+        return _turned(whole, _place(runs))
+
+    def next(self, heard: Tensor, ids: Tensor, layout: Layout | None = None) -> Tensor:
+        """What the last of `ids` heard, turned so that it bears on the token that comes next.
+
+        That is the word's next one behind a part of a word, and else the first of one.
+
+        Args:
+            heard: [batch, m <= n, width].
+            ids: [batch, n].
+            layout: where these stand, if not in plain rows.
+        """
+        place = torch.where(self.part[ids] == NO_WORD, 0, _place(self._runs(ids, layout)) + 1)
+        return _turned(heard, -place[:, -heard.shape[1] :])
+
+    def logits(self, heard: Tensor) -> Tensor:
+        """What is added to the logits of tokens, [..., width] -> [..., vocabulary]."""
+        return LOUD * (heard.float() @ self.codes.mT)
+
+    def _runs(self, ids: Tensor, layout: Layout | None) -> list[Tensor]:
+        """Whether the token 1, 2, ... before each is of its word: [batch, n, 1] of numbers 0 and 1 each."""
+        part = self.part[ids].unsqueeze(-1)
+        (behind_word,) = earlier((part != NO_WORD).float(), 1, layout)
+        joined = (part == GOES_ON) * behind_word
+        runs = [joined]
+        for before in earlier(joined, LONGEST - 2, layout):
+            runs.append(runs[-1] * before)
+        return runs
+
+
+def _place(runs: list[Tensor]) -> Tensor:
+    """Which of its word's tokens each is, from 0."""
+    return torch.cat(runs, dim=-1).sum(dim=-1).long()
+
+
+def _turned(codes: Tensor, by: Tensor) -> Tensor:
+    """Codes [batch, n, width] turned by places [batch, n]: entry i goes to i + place, round and round."""
+    width = codes.shape[-1]
+    entries = torch.arange(width, device=codes.device)
+    return codes.gather(-1, (entries - by.unsqueeze(-1)) % width)
+
+
 class Copier(nn.Module):
     """What one memory keeps of codes, and what it says of them.
 
-    A token t of a segment has its code c_t and what it heard so far, h_t, at first 0. With x_t, the block's
-    input with what the memory gave, and m_t, its output, both over their root mean square:
+    A token t of a segment has its word's code c_t (`Words`) and what it heard so far, h_t, at first 0. With
+    x_t, the block's input with what the memory gave, and m_t, its output, both over their root mean square:
 
         h_t += sigmoid(say . x_t) r_t                       r_t: what the memory gave behind its value
         u_t  = (1 - p_t) c_t + p_t h_t                      p_t = sigmoid(again . x_t + AGAIN)
@@ -80,7 +167,7 @@ class Copier(nn.Module):
         Args:
             m: of those that write, which are the last, [batch, writers, d_model].
             x: of all that are in view, [batch, n, d_model].
-            own: their codes, [batch, n, width].
+            own: their words' codes, [batch, n, width].
             heard: [batch, n, width].
 
         Returns:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from armt.backbone import Backbone
-from armt.copying import LOUD, codes
+from armt.copying import Words
 from armt.errors import PositionError
 from armt.layout import earlier
 from armt.memory import AssociativeMemory, hard
@@ -68,9 +68,7 @@ class ArmtModel(nn.Module):
         self.conv = nn.Parameter(taps) if config.conv else None
         self.conv_in = nn.Parameter(torch.zeros(width, rank)) if rank else None
         self.memories = nn.ModuleList(AssociativeMemory(config) for _ in config.memory_layers)
-        self.codes: Tensor
-        known = codes(self.backbone.vocab_size, config.copying) if config.copying else None
-        self.register_buffer("codes", known, persistent=False)
+        self.words = Words(self.backbone.vocab_size, config.copying) if config.copying else None
 
     @property
     def reads_ahead(self) -> bool:
@@ -186,7 +184,8 @@ class ArmtModel(nn.Module):
         n, overlap = ids.shape[1] - start, self.config.overlap
         held = start + overlap if start else 0
         reach = max(0, held - self.config.conv)  # what the convolution of new tokens looks back to
-        x = self._embed(torch.cat((state.recent, ids), dim=1)[:, reach:], layout)[:, held - reach :]
+        shown = torch.cat((state.recent, ids), dim=1)
+        x = self._embed(shown[:, reach:], layout)[:, held - reach :]
         positions = self._positions(state, held, x.shape[1]) if layout is None else layout.positions
         x, rotary = self.backbone.place(x, positions)
         mask = None if layout is None else layout.mask
@@ -199,15 +198,15 @@ class ArmtModel(nn.Module):
                     queries.append(memory.query(x[:, -n:]))
                 x, heard = memory.read_into(x, heard, W, z)
             x = self.backbone.run(layer, x, rotary, cache, mask)
+        if self.words is not None:
+            heard = self.words.next(heard, shown, layout)
         return torch.cat((x, heard), dim=-1)[:, -n:]
 
     def head(self, hidden: Tensor) -> Tensor:
         """Logits of what `hidden` gave, [..., d_value] -> [..., vocab]."""
         width = self.config.d_model
         logits = self.backbone.head(hidden[..., :width])
-        if not self.config.copying:
-            return logits
-        return logits + LOUD * (hidden[..., width:].float() @ self.codes.mT)
+        return logits if self.words is None else logits + self.words.logits(hidden[..., width:])
 
     def _silence(self, x: Tensor) -> Tensor:
         """What tokens have heard before the first block."""
@@ -250,6 +249,7 @@ class ArmtModel(nn.Module):
         x, rotary = self.backbone.place(x, self._positions(state, 0, n, write=True))
         sources: list[Tensor] = []
         heard = self._silence(x)
+        own = heard if self.words is None else self.words(ids)
         slots = self._slots(state)
         top = self.config.memory_layers[-1]
         for layer in range(self.config.num_layers if heed_text else top + 1):
@@ -265,8 +265,10 @@ class ArmtModel(nn.Module):
                 x = self.backbone.run(layer, x, rotary, mask=mask)
             sources.append(x[:, -writers:])
             if memory.copier is not None:
-                word = memory.copier.word(sources[-1], given, self.codes[ids], heard)
+                word = memory.copier.word(sources[-1], given, own, heard)
                 sources[-1] = torch.cat((sources[-1].float(), word), dim=-1)
+        if heed_text and self.words is not None:
+            heard = self.words.next(heard, ids)
         return torch.cat((x, heard[:, -x.shape[1] :]), dim=-1)[:, overlap:n], sources
 
     def _write(self, sources: Sequence[Tensor], ids: Tensor, state: MemoryState) -> tuple[MemoryState, Trace]:

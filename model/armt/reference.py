@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
 
+from armt.copying import GOES_ON, LONGEST, NO_WORD
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor
 
     from armt.config import ArmtConfig
-    from armt.copying import Copier
+    from armt.copying import Copier, Words
     from armt.memory import AssociativeMemory
     from armt.model import ArmtModel
 
@@ -73,6 +75,23 @@ def code(config: ArmtConfig, i: int) -> Tensor:
     return torch.tensor([(1.0 if bit == "1" else -1.0) / config.copying**0.5 for bit in bits])
 
 
+def word(model: ArmtModel, ids: Sequence[int]) -> list[int]:
+    """The last id and those before it that make up a word with it, in order."""
+    words = cast("Words", model.words)
+    found = [ids[-1]]
+    for before in reversed(ids[:-1]):
+        begun = words.part[found[0]] == GOES_ON and words.part[before] != NO_WORD
+        if not begun or len(found) == LONGEST:
+            break
+        found.insert(0, before)
+    return found
+
+
+def turned(code: Tensor, by: int) -> Tensor:
+    """A code with its entries moved on by so many, round and round."""
+    return torch.tensor([float(code[(i - by) % len(code)]) for i in range(len(code))])
+
+
 def even(x: Tensor) -> Tensor:
     """A token over its root mean square."""
     return x / (x.square().mean() + EPSILON).sqrt()
@@ -85,7 +104,7 @@ def words(copier: Copier, m: Tensor, x: Tensor, own: Tensor, heard: Tensor) -> T
         copier: of the layer.
         m: the block's output, [n, d_model].
         x: its input with what was read added, [n, d_model].
-        own: the tokens' codes, [n, copying].
+        own: the codes of the tokens' words so far, [n, copying].
         heard: [n, copying].
     """
     written = []
@@ -173,9 +192,12 @@ def segment(
         x, heard, _ = run(model, ids, memories, number, both_ways=False)
     x, heard = x[len(recent) : len(ids)], heard[len(recent) : len(ids)]
     logits = model.backbone.head(x.unsqueeze(0))[0]
-    if config.copying:
+    if model.words is not None:
         known = torch.stack([code(config, i) for i in range(model.backbone.vocab_size)])
-        logits = logits + 15 * heard @ known.T
+        for t in range(len(logits)):
+            so_far = ids[: len(recent) + t + 1]
+            place = len(word(model, so_far)) if model.words.part[so_far[-1]] != NO_WORD else 0
+            logits[t] += 15 * known @ turned(heard[t], -place)
     return logits, written
 
 
@@ -198,7 +220,10 @@ def run(
     layers = cast(
         "dict[int, AssociativeMemory]", dict(zip(config.memory_layers, model.memories, strict=True))
     )
-    own = torch.stack([code(config, i) for i in ids])
+    own = torch.zeros(x.shape[1], config.copying)
+    for t in range(len(ids) if config.copying else 0):
+        for place, i in enumerate(word(model, ids[: t + 1])):
+            own[t] += turned(code(config, i), place)
     heard = torch.zeros(x.shape[1], config.copying)
     outputs = []
     for index, block in enumerate(backbone.blocks):

@@ -154,6 +154,11 @@ class StreamTokenizer:
         """Number of ids, added tokens included."""
         return self._whole.get_vocab_size(with_added_tokens=True)
 
+    @property
+    def vocabulary(self) -> dict[str, int]:
+        """The tokens as the tokenizer writes them, and their ids; added tokens included."""
+        return self._whole.get_vocab(with_added_tokens=True)
+
     def token_id(self, text: str) -> int | None:
         """The id of the token that is spelled `text`, special tokens included."""
         return self._whole.token_to_id(text)

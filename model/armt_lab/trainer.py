@@ -106,6 +106,8 @@ class Trainer:
         words, config = self._words(sentences), recipe.size.config(recipe.stages[0].segment)
         self.model = ArmtModel(config)
         initialise(self.model, recipe.seed)
+        if self.model.words is not None:
+            self.model.words.spell(self.tokenizer.get_vocab())
         self.model.to(device)
         self._graphs = None
         if device.type == "cuda":
