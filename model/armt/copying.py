@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 EPS = 1e-5
 
-LOUD = 15.0
+LOUD = 20.0
 """What a token's logit gains where what was heard is its code."""
 
 PICK = 16
