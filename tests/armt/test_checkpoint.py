@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 import tiny
 from armt import checkpoint, hardware
 from armt.checkpoint import Checkpoint, PromptTemplate
+from armt.copying import GOES_ON
 from armt.errors import ConfigError
 from checkpoint_folders import load, logits
 
@@ -119,3 +120,14 @@ def test_auto_is_bfloat16_where_the_processor_multiplies_it(
 def test_an_impossible_device_or_dtype_is_refused(folder: Path, options: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         load(folder, **options)
+
+
+def test_a_model_that_copies_learns_from_its_tokenizer_which_tokens_make_up_words(tmp_path: Path) -> None:
+    saved = tiny.save(tmp_path / "model", num_mem_tokens=0, copying=16)
+
+    words = checkpoint.load(str(saved)).model.words
+
+    assert words is not None
+    letters = [token for token, i in tiny.raw_tokenizer().get_vocab().items() if words.part[i] == GOES_ON]
+    assert {"a", "z"} < set(letters)
+    assert "." not in letters
