@@ -41,6 +41,7 @@ class HashChain:
 
     def __init__(self, *, max_segments: int | None = None) -> None:
         self.config = tiny.config(segment_size=8)
+        self.words = None  # it copies none
         self.batches: list[int] = []
         self.gate = threading.Event()
         self.gate.set()
