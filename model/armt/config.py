@@ -73,7 +73,8 @@ class ArmtConfig:
             sentences the rest has now come, write anew. Prompts are read from left to right as ever. For
             models whose text itself writes and that fold the tail.
         copying: entries of the code that each token has, by which a memory keeps tokens as they are, behind
-            its values, and says them (`copying.Copier`); a multiple of 8, at most 512. 0: nothing is copied.
+            its values and in its keys, and says them (`copying.Copier`); a multiple of 8, at most 512, and at
+            least d_mem, which is even. 0: nothing is copied.
             For models whose text itself writes, from left to right.
     """
 
@@ -155,6 +156,11 @@ class ArmtConfig:
         self._check_whole("copying", least=0)
         if self.copying % 8 or self.copying > LONGEST_CODE:
             raise ConfigError(f"copying is a multiple of 8 up to {LONGEST_CODE}, not {self.copying}")
+        if self.copying and (self.d_mem % 2 or self.d_mem > self.copying):
+            raise ConfigError(
+                f"copying {self.copying} needs an even d_mem up to as much, not {self.d_mem}: "
+                "each half of a key can name a word by so much of its code"
+            )
         if self.copying and (self.num_mem_tokens or self.bidirectional):
             raise ConfigError("copying needs num_mem_tokens 0 and text that is read from left to right")
 

@@ -14,7 +14,7 @@ has found a word's place in the memory has all of it.
 from __future__ import annotations
 
 from hashlib import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from torch.nn import functional as F
 from armt.layout import earlier
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
@@ -37,10 +37,13 @@ LOUD = 20.0
 """What a token's logit gains where what was heard is its code."""
 
 PICK = 16
-"""Width of the queries and keys by which a token picks whose code it writes."""
+"""Width of the queries and keys by which a token picks a word."""
 
 OWN, AGAIN = 4.0, -2.0
 """How much a token prefers its own code, and what it heard to its code, before anything is learnt."""
+
+NAMED = -1.0, 1.0
+"""How much of either half of a key is the word that it names, likewise: of the second more."""
 
 
 def codes(vocabulary: int, width: int) -> Tensor:
@@ -54,6 +57,9 @@ def codes(vocabulary: int, width: int) -> Tensor:
     bits = np.unpackbits(np.frombuffer(digests, np.uint8)).reshape(vocabulary, width)
     return torch.from_numpy(2.0 * bits.astype(np.float32) - 1) * width**-0.5
 
+
+FAR = 0.25
+"""How much less the halves of a key look at a token for each place further back, before that is learnt."""
 
 LONGEST = 6
 """Tokens of a word that are kept together: of one that is longer, the last."""
@@ -81,15 +87,16 @@ class Words(nn.Module):
             if letters.isalpha():
                 self.part[i] = BEGINS if letters != token else GOES_ON
 
-    def forward(self, ids: Tensor) -> Tensor:
+    def forward(self, ids: Tensor, layout: Layout | None = None) -> Tensor:
         """What each token's word is so far, [batch, n] -> [batch, n, width].
 
         The sum of its tokens' codes, each turned by its place in the word.
         """
         own = self.codes[ids]
-        runs = self._runs(ids, None)
+        runs = self._runs(ids, layout)
         whole = own
-        for d, (run, before) in enumerate(zip(runs, earlier(own, LONGEST - 1, None), strict=True), start=1):
+        befores = earlier(own, LONGEST - 1, layout)
+        for d, (run, before) in enumerate(zip(runs, befores, strict=True), start=1):
             whole = whole + run * before.roll(-d, dims=-1)
         return _turned(whole, _place(runs))
 
@@ -133,16 +140,119 @@ def _turned(codes: Tensor, by: Tensor) -> Tensor:
     return codes.gather(-1, (entries - by.unsqueeze(-1)) % width)
 
 
+class View(NamedTuple):
+    """The tokens in view of those that read or write.
+
+    Attributes:
+        x: a block's input, [batch, n, d_model]: what it reads from the memory with, or with that added.
+        own: the codes of their words so far, [batch, n, width].
+        heard: what they heard so far, [batch, n, width].
+        layout: where they stand and what each sees, if they are not plain rows.
+    """
+
+    x: Tensor
+    own: Tensor
+    heard: Tensor
+    layout: Layout | None = None
+
+    @staticmethod
+    def cat(parts: Sequence[View]) -> View:
+        """Of several batches that see what is up to them."""
+        x, own, heard, _ = zip(*parts, strict=True)
+        return View(torch.cat(x), torch.cat(own), torch.cat(heard))
+
+    def rows(self, indices: Tensor) -> View:
+        """Of such a batch only these."""
+        return View(self.x[indices], self.own[indices], self.heard[indices])
+
+
+class Picks(nn.Module):
+    """Which words in view tokens mean: a look back at them, a softmax for each word.
+
+        u_s = (1 - p_s) c_s + p_s h_s                   p_s = sigmoid(again . x_s + AGAIN)
+        w_t = sum over s seen of softmax_s(a_ts) u_s    a_ts = W_pq m_t . W_pk x_s / sqrt(PICK) - far d_ts
+
+    c_s is a token's code, h_s what it heard, x_s the block's input, m_t what the one that picks is known by,
+    both over their root mean square; d_ts is how many tokens back s is, as in arXiv 2108.12409.
+    """
+
+    def __init__(self, config: ArmtConfig, words: int, far: float = 0.0) -> None:
+        super().__init__()
+        self.words = words
+        self.far = nn.Parameter(torch.full((words, 1, 1), far))
+        self.W_pq = nn.Linear(config.d_model, words * PICK, bias=False)
+        self.W_pk = nn.Linear(config.d_model, words * PICK, bias=False)
+        self.again = nn.Linear(config.d_model, 1)
+
+    def forward(self, m: Tensor, view: View, width: int, own: Tensor | None = None) -> Tensor:
+        """The words that are picked.
+
+        Args:
+            m: those that pick, the last in view, [batch, m, d_model].
+            view: with n >= m tokens.
+            width: entries of a code that a word has of it; the next word the next ones.
+            own: what is added to a_tt, [batch, m].
+
+        Returns:
+            [batch, m, words, width], float32.
+        """
+        m, x = _even(m), _even(view.x)
+        before = x.shape[1] - m.shape[1]
+        queries, keys = (self._heads(part) for part in (self.W_pq(m), self.W_pk(x)))
+        places = (
+            torch.arange(x.shape[1], device=x.device)[None] if view.layout is None else view.layout.positions
+        )
+        back = places[:, None, before:, None] - places[:, None, None, :]
+        seen = back >= 0 if view.layout is None else view.layout.mask
+        picks = queries @ keys.mT * PICK**-0.5 - self.far * back
+        if own is not None:
+            picks = picks + torch.diag_embed(own, before)[:, None, : m.shape[1]]
+        share = torch.sigmoid(self.again(x) + AGAIN)
+        entries = self.words * width
+        told = (1 - share) * view.own[..., :entries].float() + share * view.heard[..., :entries].float()
+        shares = picks.masked_fill(~seen, float("-inf")).softmax(dim=-1)
+        return (shares @ self._heads(told)).transpose(1, 2)
+
+    def _heads(self, x: Tensor) -> Tensor:
+        """[batch, n, words * width] -> [batch, words, n, width]."""
+        return x.view(*x.shape[:-1], self.words, -1).transpose(1, 2)
+
+
+class Names(nn.Module):
+    """The words that a key is of: by each half of it one can be named.
+
+        half = (1 - s) half / |half| + s n / max(1, |n|)    s = sigmoid(named . m), at first sigmoid(NAMED)
+
+    n is what is picked for it (`Picks`), as many entries of the code as the half has, times what makes a
+    code's of length 1. So who asks after a word finds what was kept of it, whatever the word: keys of what
+    training made of words it never had are too much alike.
+    """
+
+    def __init__(self, config: ArmtConfig) -> None:
+        super().__init__()
+        self.picks = Picks(config, 2, FAR)
+        self.named = nn.Linear(config.d_model, 2)
+        self.named.bias.data.copy_(torch.tensor(NAMED))
+        self.width = config.d_mem // 2
+        self.scale = (config.copying / self.width) ** 0.5
+
+    def forward(self, key: Tensor, m: Tensor, view: View) -> tuple[Tensor, Tensor]:
+        """Keys [batch, m, d_mem] of m [batch, m, d_model] with the words they name; and those words alone."""
+        names = self.scale * self.picks(m, view, self.width)
+        names = names / names.norm(dim=-1, keepdim=True).clamp(min=1)
+        share = torch.sigmoid(self.named(_even(m))).unsqueeze(-1)
+        halves = F.normalize(key.view(*key.shape[:-1], 2, -1), dim=-1)
+        return ((1 - share) * halves + share * names).flatten(-2), names.flatten(-2)
+
+
 class Copier(nn.Module):
-    """What one memory keeps of codes, and what it says of them.
+    """What one memory keeps of codes, under which words, and what it says of them.
 
     A token t of a segment has its word's code c_t (`Words`) and what it heard so far, h_t, at first 0. With
     x_t, the block's input with what the memory gave, and m_t, its output, both over their root mean square:
 
-        h_t += sigmoid(say . x_t) r_t                       r_t: what the memory gave behind its value
-        u_t  = (1 - p_t) c_t + p_t h_t                      p_t = sigmoid(again . x_t + AGAIN)
-        w_t  = sum over s <= t of softmax_s(a_ts) u_s       a_ts = W_cq m_t . W_ck x_s / sqrt(PICK),
-                                                            and for s = t also OWN + own . m_t
+        h_t += sigmoid(say . x_t) r_t       r_t: what the memory gave behind its value
+        w_t = what is picked by m_t         see `Picks`; for s = t a_ts also has OWN + own . m_t
 
     w_t is written behind the value. A token whose own place in a fact is not the answer's writes another's
     code ("Mary took the milk": who has the milk), and one that follows from older facts writes what it heard.
@@ -150,38 +260,20 @@ class Copier(nn.Module):
 
     def __init__(self, config: ArmtConfig) -> None:
         super().__init__()
-        self.W_cq = nn.Linear(config.d_model, PICK, bias=False)
-        self.W_ck = nn.Linear(config.d_model, PICK, bias=False)
+        self.picks = Picks(config, 1)
         self.own = nn.Linear(config.d_model, 1)
-        self.again = nn.Linear(config.d_model, 1)
         self.say = nn.Linear(config.d_model, 1)
+        self.asked = Names(config)
+        self.kept = Names(config)
 
     def hear(self, x: Tensor, given: Tensor) -> Tensor:
         """What is heard of what the memory gave, [batch, n, width]; x is [batch, n, d_model]."""
-        with torch.autocast(x.device.type, enabled=False):
-            return torch.sigmoid(self.say(_even(x))) * given
+        return torch.sigmoid(self.say(_even(x))) * given
 
-    def word(self, m: Tensor, x: Tensor, own: Tensor, heard: Tensor) -> Tensor:
-        """What tokens write behind their values.
-
-        Args:
-            m: of those that write, which are the last, [batch, writers, d_model].
-            x: of all that are in view, [batch, n, d_model].
-            own: their words' codes, [batch, n, width].
-            heard: [batch, n, width].
-
-        Returns:
-            [batch, writers, width], float32.
-        """
-        with torch.autocast(m.device.type, enabled=False):
-            m, x = _even(m), _even(x)
-            before = x.shape[1] - m.shape[1]
-            picks = self.W_cq(m) @ self.W_ck(x).mT * PICK**-0.5
-            picks = picks + torch.diag_embed(OWN + self.own(m).squeeze(-1), before)[:, : m.shape[1]]
-            later = torch.ones_like(picks, dtype=torch.bool).triu(before + 1)
-            share = torch.sigmoid(self.again(x) + AGAIN)
-            told = (1 - share) * own + share * heard.float()
-            return picks.masked_fill(later, float("-inf")).softmax(dim=-1) @ told
+    def word(self, m: Tensor, view: View) -> Tensor:
+        """What tokens write behind their values: m [batch, writers, d_model] -> [batch, writers, width]."""
+        own = OWN + self.own(_even(m)).squeeze(-1)
+        return self.picks(m, view, view.own.shape[-1], own).squeeze(2)
 
 
 def _even(x: Tensor) -> Tensor:

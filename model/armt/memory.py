@@ -8,19 +8,22 @@ Equations: ARMT, arXiv 2407.04841, with DPFP from arXiv 2102.11174; the sequenti
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from armt.config import NU
-from armt.copying import Copier
+from armt.copying import Copier, View
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from armt.config import ArmtConfig
+    from armt.copying import Names
 
 EPS = 1e-5
 """What keeps a division by z . phi from being one by nothing; the official constant."""
@@ -74,6 +77,51 @@ def hard(x: Tensor) -> Tensor:
     return stretched + (stretched.clamp(0, 1) - stretched).detach()
 
 
+class Key(NamedTuple):
+    """What a memory is asked or written with.
+
+    Attributes:
+        phi: [batch, n, d_key].
+        names: the words that its halves name, [batch, n, d_mem]; [batch, n, 0] where tokens are not copied.
+    """
+
+    phi: Tensor
+    names: Tensor
+
+
+class Trace(NamedTuple):
+    """What the memories were written with, of each layer that has one.
+
+    Attributes:
+        logits: of the write gates, [layers, batch, writers].
+        keys: of each layer, [batch, writers, ..].
+    """
+
+    logits: Tensor
+    keys: Sequence[Key]
+
+
+class Source(NamedTuple):
+    """What a memory is to write: its block's output m, [batch, writers, d_model], and the tokens in view.
+
+    m is that at the memory tokens or, where there are none, at the segment's own, of a bidirectional model
+    also at those shown again.
+    """
+
+    m: Tensor
+    view: View
+
+    @staticmethod
+    def cat(parts: Sequence[Source]) -> Source:
+        """Of several batches."""
+        m, views = zip(*parts, strict=True)
+        return Source(torch.cat(m), View.cat(views))
+
+    def rows(self, indices: Tensor) -> Source:
+        """Of the batch only these."""
+        return Source(self.m[indices], self.view.rows(indices))
+
+
 class AssociativeMemory(nn.Module):
     """One layer's projections. It holds no memory: W and z are arguments and results.
 
@@ -100,71 +148,85 @@ class AssociativeMemory(nn.Module):
         phi = dpfp(x)
         return phi if self.rule == "paper" else F.normalize(phi, dim=-1)
 
-    def read(self, x: Tensor, W: Tensor, z: Tensor) -> Tensor:
+    def read(self, x: Tensor, W: Tensor, z: Tensor, view: View | None = None) -> Tensor:
         """What the memory adds to the stream: W^T phi(W_q x), over z . phi(W_q x) + EPS if there is a z.
 
         Args:
             x: the layer's input, [batch, n, d_model].
             W: [batch, d_key, d_value]; zero before the first write, and then so is the result.
             z: [batch, d_key].
+            view: of a model that copies tokens, x among what it needs besides.
 
         Returns:
             [batch, n, d_value] in the dtype of `x`.
         """
         with torch.autocast(x.device.type, enabled=False):
-            return self._recall(self.query(x), W, z).to(x.dtype)
+            return self._recall(self.query(x, view).phi, W, z).to(x.dtype)
 
-    def read_into(self, x: Tensor, heard: Tensor, W: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        """What `read` gives added to x, a block's input, and to what was heard, [batch, n, copying]."""
-        found = self.read(x, W, z)
-        if self.copier is None:
-            return x + found, heard
-        width = x.shape[-1]
-        x = x + found[..., :width]
-        return x, heard + self.copier.hear(x, found[..., width:]).to(heard.dtype)
+    def read_into(self, view: View, W: Tensor, z: Tensor) -> View:
+        """With what `read` gives added to x and to what was heard."""
+        with torch.autocast(view.x.device.type, enabled=False):
+            found = self.read(view.x, W, z, view)
+            if self.copier is None:
+                return view._replace(x=view.x + found)
+            value, word = found.tensor_split((view.x.shape[-1],), dim=-1)
+            x = view.x + value
+            return view._replace(x=x, heard=view.heard + self.copier.hear(x, word).to(word.dtype))
 
-    def query(self, x: Tensor) -> Tensor:
-        """phi(W_q x), with which `read` reads: [batch, n, d_model] -> [batch, n, d_key]."""
+    def query(self, x: Tensor, view: View | None = None) -> Key:
+        """With what `read` reads, phi(W_q x): [batch, n, d_model] -> [batch, n, ..]."""
         with torch.autocast(x.device.type, enabled=False):
-            return self._phi(self.W_mq(x.float()))
+            return self._key(
+                self.W_mq(x.float()), None if self.copier is None else self.copier.asked, x, view
+            )
 
-    def write(self, m: Tensor, W: Tensor, z: Tensor, first: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _key(self, key: Tensor, names: Names | None, m: Tensor, view: View | None) -> Key:
+        if names is None:
+            return Key(self._phi(key), key[..., :0])
+        assert view is not None, "a model that copies tokens needs to see them"
+        key, words = names(key, m, view)
+        return Key(self._phi(key), words)
+
+    def write(
+        self, m: Tensor, W: Tensor, z: Tensor, first: Tensor, view: View | None = None
+    ) -> tuple[Tensor, Tensor, Tensor, Key]:
         """The memory after a segment.
 
         Args:
             m: the layer's output at the tokens that write, [batch, writers, d_model]: the memory tokens or,
-                where a model has none, the segment's own. Of a model that copies tokens, behind that what
-                `copying.Copier` has them write: [batch, writers, d_value].
+                where a model has none, the segment's own.
             W: [batch, d_key, d_value].
             z: [batch, d_key].
             first: [batch] bool, whether this is the row's first segment (then g is 1).
+            view: of a model that copies tokens, the segment and what was shown again, the memory's own
+                reading added.
 
         Returns:
-            The new W and z, the gate's logits [batch, writers] and the keys phi(W_k m)
-            [batch, writers, d_key]; the old W and z are left as they were. Where every gate is exactly 0, so
-            is what is added.
+            The new W and z, the gate's logits [batch, writers] and the keys phi(W_k m); the old W and z are
+            left as they were. Where every gate is exactly 0, so is what is added.
         """
         with torch.autocast(m.device.type, enabled=False):
-            m, word = self._source(m)
-            logits = self.W_mb(m)
-            k, b = self._phi(self.W_mk(m)), self.gate(logits)
-            v = torch.cat((self.W_mv(m), word), dim=-1)
+            source = self._source(m)
+            v, logits = self.W_mv(source), self.W_mb(source)
+            key = self._key(self.W_mk(source), None if self.copier is None else self.copier.kept, m, view)
+            if self.copier is not None and view is not None:
+                v = torch.cat((v, self.copier.word(m, view)), dim=-1)
+            k, b = key.phi, self.gate(logits)
             logits = logits.squeeze(-1)
             if self.rule == "sequential":
-                return W + k.mT @ self._in_turn(k, v - k @ W, b), z, logits, k
+                return W + k.mT @ self._in_turn(k, v - k @ W, b), z, logits, key
             W = W + k.mT @ (b * (v - self._recall(k, W, z)))
-            return W, z + self._novelty(k, z, first).mul(k).sum(dim=1) if self.use_denom else z, logits, k
+            return W, z + self._novelty(k, z, first).mul(k).sum(dim=1) if self.use_denom else z, logits, key
 
     def logits(self, m: Tensor) -> Tensor:
         """The gate's logits that `write` gives for m, [batch, writers], without writing."""
         with torch.autocast(m.device.type, enabled=False):
-            return self.W_mb(self._source(m)[0]).squeeze(-1)
+            return self.W_mb(self._source(m)).squeeze(-1)
 
-    def _source(self, m: Tensor) -> tuple[Tensor, Tensor]:
-        """What keys, values and gates are taken from, and what is written behind the values."""
-        width = self.W_mb.in_features
-        m, word = m[..., :width].float(), m[..., width:].float()
-        return F.rms_norm(m, m.shape[-1:], eps=EPS) if self.normalise_write else m, word
+    def _source(self, m: Tensor) -> Tensor:
+        """What keys, values and gates are taken from."""
+        m = m.float()
+        return F.rms_norm(m, m.shape[-1:], eps=EPS) if self.normalise_write else m
 
     def _recall(self, phi: Tensor, W: Tensor, z: Tensor) -> Tensor:
         value = phi @ W

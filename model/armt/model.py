@@ -9,10 +9,10 @@ import torch
 from torch import nn
 
 from armt.backbone import Backbone
-from armt.copying import Words
+from armt.copying import View, Words
 from armt.errors import PositionError
 from armt.layout import earlier
-from armt.memory import AssociativeMemory, hard
+from armt.memory import AssociativeMemory, Key, Source, Trace, hard
 from armt.state import MemoryState
 
 if TYPE_CHECKING:
@@ -24,19 +24,6 @@ if TYPE_CHECKING:
     from armt.config import ArmtConfig
     from armt.layout import Layout
     from armt.rows import RowPool
-
-
-@dataclasses.dataclass(frozen=True)
-class Trace:
-    """What the memories were written with, of each layer that has one.
-
-    Attributes:
-        logits: of the write gates, [layers, batch, writers].
-        keys: phi(W_k m) of each layer, [batch, writers, d_key].
-    """
-
-    logits: Tensor
-    keys: Sequence[Tensor]
 
 
 def _starts(run: Tensor, state: MemoryState) -> MemoryState:
@@ -125,11 +112,12 @@ class ArmtModel(nn.Module):
         start = MemoryState.cat([_starts(run, state) for run, state in zip(runs, states, strict=True)])
         ids = torch.cat(list(runs))
 
-        def read(rows: slice) -> tuple[list[Tensor], list[bool]]:
+        def read(rows: slice) -> tuple[list[Source], list[bool]]:
             sources = self._run(ids[rows], start.view(rows), heed_text=False)[1]
             if not self.reads_ahead:
-                return sources, [True] * len(sources[0])
-            logits = [memory.logits(m) for memory, m in zip(self._associative, sources, strict=True)]
+                return sources, [True] * len(sources[0].m)
+            pairs = zip(self._associative, sources, strict=True)
+            logits = [memory.logits(source.m) for memory, source in pairs]
             return sources, (hard(torch.stack(logits)) > 0).any(dim=2).any(dim=0).tolist()
 
         parts = [read(slice(None))] if pool is None else pool.map(read, len(ids))
@@ -142,8 +130,8 @@ class ArmtModel(nn.Module):
             first += len(run)
         # Of each session only the last segment read can have written, so only there is it computed what.
         rows = torch.tensor(lasts, device=self.device)
-        sources = [torch.cat(of_parts)[rows] for of_parts in zip(*(part for part, _ in parts), strict=True)]
-        after, _ = self._write(sources, ids[rows], start.rows(rows))
+        sources = [Source.cat(layer) for layer in zip(*(part for part, _ in parts), strict=True)]
+        after, _ = self._write([source.rows(rows) for source in sources], ids[rows], start.rows(rows))
         memories = [after.row(i) for i in range(len(runs))]
         return [
             (read, dataclasses.replace(memory, segments=memory.segments + read - 1))
@@ -165,7 +153,7 @@ class ArmtModel(nn.Module):
         cache: DynamicCache | None = None,
         start: int = 0,
         layout: Layout | None = None,
-        queries: list[Tensor] | None = None,
+        queries: list[Key] | None = None,
     ) -> Tensor:
         """The last block's output, and what was heard, with the memory only read; `head` makes logits of it.
 
@@ -173,15 +161,18 @@ class ArmtModel(nn.Module):
             ids: [batch, start + n], the segment's tokens so far.
             state: the rows' memories.
             cache: keys and values of the first `start` tokens, extended in place; n > 1 only if it is empty.
+                Not heeded where tokens are copied: they look back at words in every block.
             start: tokens of this segment that the cache holds, which are not run again.
             layout: where the tokens stand and what they see, if that is not a plain row of tokens; the ids
                 shown again come first and count.
-            queries: takes what each memory is read with, [batch, n, d_key].
+            queries: takes what each memory is read with, [batch, n, ..].
 
         Returns:
             [batch, n, d_value].
         """
         n, overlap = ids.shape[1] - start, self.config.overlap
+        if self.words is not None:
+            cache, start = None, 0
         held = start + overlap if start else 0
         reach = max(0, held - self.config.conv)  # what the convolution of new tokens looks back to
         shown = torch.cat((state.recent, ids), dim=1)
@@ -190,17 +181,15 @@ class ArmtModel(nn.Module):
         x, rotary = self.backbone.place(x, positions)
         mask = None if layout is None else layout.mask
         slots = self._slots(state)
-        heard = self._silence(x)
+        view = self._view(x, shown, layout)
         for layer in range(self.config.num_layers):
             if layer in slots:
                 memory, W, z = slots[layer]
                 if queries is not None:
-                    queries.append(memory.query(x[:, -n:]))
-                x, heard = memory.read_into(x, heard, W, z)
-            x = self.backbone.run(layer, x, rotary, cache, mask)
-        if self.words is not None:
-            heard = self.words.next(heard, shown, layout)
-        return torch.cat((x, heard), dim=-1)[:, -n:]
+                    queries.append(Key(*(part[:, -n:] for part in memory.query(view.x, view))))
+                view = memory.read_into(view, W, z)
+            view = view._replace(x=self.backbone.run(layer, view.x, rotary, cache, mask))
+        return self._said(view, shown, layout)[:, -n:]
 
     def head(self, hidden: Tensor) -> Tensor:
         """Logits of what `hidden` gave, [..., d_value] -> [..., vocab]."""
@@ -208,9 +197,16 @@ class ArmtModel(nn.Module):
         logits = self.backbone.head(hidden[..., :width])
         return logits if self.words is None else logits + self.words.logits(hidden[..., width:])
 
-    def _silence(self, x: Tensor) -> Tensor:
-        """What tokens have heard before the first block."""
-        return x.new_zeros(*x.shape[:2], self.config.copying)
+    def _view(self, x: Tensor, ids: Tensor, layout: Layout | None = None) -> View:
+        """Tokens before the first block, which have heard nothing."""
+        heard = x.new_zeros(*x.shape[:2], self.config.copying)
+        own = heard if self.words is None else self.words(ids, layout)
+        return View(x, own, heard, layout)
+
+    def _said(self, view: View, ids: Tensor, layout: Layout | None = None) -> Tensor:
+        """What `head` makes logits of."""
+        heard = view.heard if self.words is None else self.words.next(view.heard, ids, layout)
+        return torch.cat((view.x, heard), dim=-1)
 
     def _embed(self, ids: Tensor, layout: Layout | None = None) -> Tensor:
         """Token embeddings and their convolution, [batch, n] -> [batch, n, d_model]."""
@@ -231,11 +227,8 @@ class ArmtModel(nn.Module):
         layers = zip(self._associative, state.W, state.z, strict=True)
         return dict(zip(self.config.memory_layers, layers, strict=True))
 
-    def _run(self, ids: Tensor, state: MemoryState, *, heed_text: bool) -> tuple[Tensor, list[Tensor]]:
+    def _run(self, ids: Tensor, state: MemoryState, *, heed_text: bool) -> tuple[Tensor, list[Source]]:
         """Run text and memory tokens, reading only: the text's last output, and what each memory is to write.
-
-        That is, of each block with a memory, its output at the memory tokens or, where there are none, at the
-        segment's own, of a bidirectional model also at those shown again: [batch, writers, d_model].
 
         Without `heed_text` nothing is computed that no memory depends on, and the first result is of no use.
         """
@@ -247,35 +240,28 @@ class ArmtModel(nn.Module):
         text = self._embed(ids)
         x = torch.cat((text, self.memory_tokens.to(text.dtype).expand(batch, -1, -1)), dim=1)
         x, rotary = self.backbone.place(x, self._positions(state, 0, n, write=True))
-        sources: list[Tensor] = []
-        heard = self._silence(x)
-        own = heard if self.words is None else self.words(ids)
+        view = self._view(x, ids)
+        sources: list[Source] = []
         slots = self._slots(state)
         top = self.config.memory_layers[-1]
         for layer in range(self.config.num_layers if heed_text else top + 1):
-            if layer not in slots:
-                x = self.backbone.run(layer, x, rotary, mask=mask)
-                continue
-            memory, W, z = slots[layer]
-            x, heard = memory.read_into(x, heard, W, z)
-            given = x
+            if layer in slots:
+                memory, W, z = slots[layer]
+                view = memory.read_into(view, W, z)
             if layer == top and not heed_text and not both_ways:
-                x = self.backbone.run_last(layer, x, rotary, writers)
+                x = self.backbone.run_last(layer, view.x, rotary, writers)
             else:
-                x = self.backbone.run(layer, x, rotary, mask=mask)
-            sources.append(x[:, -writers:])
-            if memory.copier is not None:
-                word = memory.copier.word(sources[-1], given, own, heard)
-                sources[-1] = torch.cat((sources[-1].float(), word), dim=-1)
-        if heed_text and self.words is not None:
-            heard = self.words.next(heard, ids)
-        return torch.cat((x, heard[:, -x.shape[1] :]), dim=-1)[:, overlap:n], sources
+                x = self.backbone.run(layer, view.x, rotary, mask=mask)
+            if layer in slots:
+                sources.append(Source(x[:, -writers:], view))
+            view = view._replace(x=x)
+        return (self._said(view, ids)[:, overlap:n] if heed_text else view.x), sources
 
-    def _write(self, sources: Sequence[Tensor], ids: Tensor, state: MemoryState) -> tuple[MemoryState, Trace]:
+    def _write(self, sources: Sequence[Source], ids: Tensor, state: MemoryState) -> tuple[MemoryState, Trace]:
         """The memories after a segment, from what `_run` gave for it, and what they were written with."""
         first = state.segments == 0
-        slots = self._slots(state).values()
-        written = [memory.write(m, W, z, first) for m, (memory, W, z) in zip(sources, slots, strict=True)]
+        pairs = zip(sources, self._slots(state).values(), strict=True)
+        written = [memory.write(m, W, z, first, view) for (m, view), (memory, W, z) in pairs]
         Ws, zs, logits, keys = zip(*written, strict=True)
         recent = torch.cat((state.recent, ids), dim=1)[:, ids.shape[1] :]
         after = MemoryState(torch.stack(Ws), torch.stack(zs), state.segments + 1, recent)

@@ -7,13 +7,13 @@ Equations: ARMT, arXiv 2407.04841.
 
 from __future__ import annotations
 
-from hashlib import blake2b
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
 
-from armt.copying import GOES_ON, LONGEST, NO_WORD
+from armt.copying import NO_WORD
+from armt.reference_words import Seen, code, even, linear, naming, turned, word, word_written
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from armt.config import ArmtConfig
-    from armt.copying import Copier, Words
     from armt.memory import AssociativeMemory
     from armt.model import ArmtModel
 
@@ -61,79 +60,44 @@ def recall(config: ArmtConfig, memory: LayerMemory, features: Tensor) -> Tensor:
     return found / (memory.z @ features + EPSILON) if config.use_denom else found
 
 
-def remembered(config: ArmtConfig, layer: AssociativeMemory, memory: LayerMemory | None, x: Tensor) -> Tensor:
-    """What is remembered, token by token: x [n, d_model] -> [n, d_value]."""
+def remembered(
+    config: ArmtConfig, layer: AssociativeMemory, memory: LayerMemory | None, seen: Seen
+) -> Tensor:
+    """What is remembered, token by token: [n, d_value]."""
     if memory is None:
-        return x.new_zeros(len(x), config.d_value)
-    return torch.stack([recall(config, memory, phi(config, layer.W_mq.weight @ token)) for token in x])
+        return seen.x.new_zeros(len(seen.x), config.d_value)
+    found = []
+    for t, token in enumerate(seen.x):
+        query = layer.W_mq.weight @ token
+        if layer.copier is not None:
+            query = naming(config, layer.copier.asked, query, token, seen.up_to(t))
+        found.append(recall(config, memory, phi(config, query)))
+    return torch.stack(found)
 
 
-def code(config: ArmtConfig, i: int) -> Tensor:
-    """The code of token id i, [copying]: signs that a hash of the id gives."""
-    digest = blake2b(i.to_bytes(4, "little"), digest_size=max(1, config.copying // 8)).digest()
-    bits = "".join(f"{byte:08b}" for byte in digest)[: config.copying]
-    return torch.tensor([(1.0 if bit == "1" else -1.0) / config.copying**0.5 for bit in bits])
+def write(
+    config: ArmtConfig,
+    layer: AssociativeMemory,
+    memory: LayerMemory | None,
+    m: Tensor,
+    seen: Seen | None = None,
+) -> LayerMemory:
+    """The memory after a segment, from the layer's output at the tokens that write, m [writers, d_model].
 
-
-def word(model: ArmtModel, ids: Sequence[int]) -> list[int]:
-    """The last id and those before it that make up a word with it, in order."""
-    words = cast("Words", model.words)
-    found = [ids[-1]]
-    for before in reversed(ids[:-1]):
-        begun = words.part[found[0]] == GOES_ON and words.part[before] != NO_WORD
-        if not begun or len(found) == LONGEST:
-            break
-        found.insert(0, before)
-    return found
-
-
-def turned(code: Tensor, by: int) -> Tensor:
-    """A code with its entries moved on by so many, round and round."""
-    return torch.tensor([float(code[(i - by) % len(code)]) for i in range(len(code))])
-
-
-def even(x: Tensor) -> Tensor:
-    """A token over its root mean square."""
-    return x / (x.square().mean() + EPSILON).sqrt()
-
-
-def words(copier: Copier, m: Tensor, x: Tensor, own: Tensor, heard: Tensor) -> Tensor:
-    """What a segment's tokens write behind their values, [n, copying].
-
-    Args:
-        copier: of the layer.
-        m: the block's output, [n, d_model].
-        x: its input with what was read added, [n, d_model].
-        own: the codes of the tokens' words so far, [n, copying].
-        heard: [n, copying].
-    """
-    written = []
-    for t in range(len(m)):
-        told, picks = [], []
-        for s in range(t + 1):
-            share = torch.sigmoid(copier.again(even(x[s])) - 2)
-            told.append((1 - share) * own[s] + share * heard[s])
-            pick = copier.W_cq(even(m[t])) @ copier.W_ck(even(x[s])) / 4
-            picks.append(pick + 4 + copier.own(even(m[t]))[0] if s == t else pick)
-        written.append(torch.stack(picks).softmax(dim=0) @ torch.stack(told))
-    return torch.stack(written)
-
-
-def write(config: ArmtConfig, layer: AssociativeMemory, memory: LayerMemory | None, m: Tensor) -> LayerMemory:
-    """The memory after a segment, from the layer's output at the tokens that write, m [writers, d_value].
-
-    Behind the output stands what they write behind their values. The official rules compare every token with
-    the memory before the segment; the sequential rule compares it with the memory that the token before it
-    left.
+    Where tokens are copied those that write are the last of those in view, `seen`. The official rules compare
+    every token with the memory before the segment; the sequential rule compares it with the memory that the
+    token before it left.
     """
     W, z = memory or (m.new_zeros(config.d_key, config.d_value), m.new_zeros(config.d_key))
-    if config.normalise_write:
-        m = torch.stack([torch.cat((even(t[: config.d_model]), t[config.d_model :])) for t in m])
-    for written in m:
-        token, behind = written[: config.d_model], written[config.d_model :]
-        key = phi(config, layer.W_mk.weight @ token)
-        value = torch.cat((layer.W_mv.weight @ token, behind))
-        strength = torch.sigmoid(layer.W_mb.weight[0] @ token + layer.W_mb.bias[0])
+    for t, output in enumerate(m):
+        token = even(output) if config.normalise_write else output
+        key, value = layer.W_mk.weight @ token, layer.W_mv.weight @ token
+        if layer.copier is not None and seen is not None:
+            view = seen.up_to(len(seen.x) - len(m) + t)
+            key = naming(config, layer.copier.kept, key, output, view)
+            value = torch.cat((value, word_written(layer.copier, output, view)))
+        key = phi(config, key)
+        strength = torch.sigmoid(linear(layer.W_mb, token))
         if config.gate == "hard":
             strength = (1.2 * strength - 0.1).clamp(0, 1)
         if config.write_rule == "sequential":
@@ -185,7 +149,13 @@ def segment(
     x, heard, outputs = run(model, ids, memories, number, both_ways=config.bidirectional)
     layers = dict(zip(config.memory_layers, model.memories, strict=True))
     written = {
-        index: write(config, cast("AssociativeMemory", layer), memories.get(index), outputs[index][writers:])
+        index: write(
+            config,
+            cast("AssociativeMemory", layer),
+            memories.get(index),
+            outputs[index][0][writers:],
+            outputs[index][1],
+        )
         for index, layer in layers.items()
     }
     if config.bidirectional:
@@ -203,11 +173,10 @@ def segment(
 
 def run(
     model: ArmtModel, ids: Sequence[int], memories: Memories, number: int, *, both_ways: bool
-) -> tuple[Tensor, Tensor, list[Tensor]]:
+) -> tuple[Tensor, Tensor, list[tuple[Tensor, Seen]]]:
     """What the last block gives for ids and memory tokens, what these heard, and what every block gives.
 
-    [n, d_model]; [n, copying]; of each block [n, d_model], and behind it what its memory is to write, if
-    tokens are copied.
+    [n, d_model]; [n, copying]; of each block its output [n, d_model], and what it was given.
     """
     config, backbone = model.config, model.backbone
     text = convolve(model, backbone.embed(torch.tensor([list(ids)]))[0])
@@ -227,17 +196,15 @@ def run(
     heard = torch.zeros(x.shape[1], config.copying)
     outputs = []
     for index, block in enumerate(backbone.blocks):
-        copier = layers[index].copier if index in layers else None
         if index in layers:
-            found = remembered(config, layers[index], memories.get(index), x[0])
+            layer = layers[index]
+            found = remembered(config, layer, memories.get(index), Seen(x[0], own, heard))
             x = x + found[:, : config.d_model]
-            if copier is not None:
-                said = torch.stack([torch.sigmoid(copier.say(even(token))) for token in x[0]])
-                heard = heard + said * found[:, config.d_model :]
-        given, x = x[0], block(x, attention_mask=mask, **arguments)
-        outputs.append(x[0])
-        if copier is not None:
-            outputs[-1] = torch.cat((x[0], words(copier, x[0], given, own, heard)), dim=1)
+            if layer.copier is not None:
+                said = torch.stack([torch.sigmoid(linear(layer.copier.say, even(token))) for token in x[0]])
+                heard = heard + said[:, None] * found[:, config.d_model :]
+        seen, x = Seen(x[0], own, heard), block(x, attention_mask=mask, **arguments)
+        outputs.append((x[0], seen))
     return x[0], heard, outputs
 
 

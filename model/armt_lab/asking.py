@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from armt.layout import Layout
+from armt.memory import Key
 from armt_lab.corpus import ANSWER, END, QUESTION
 from armt_lab.pointing import IGNORED, pointing
 from armt_lab.streams import KEPT
@@ -207,15 +208,15 @@ def _layout(asks: Asks, shown: int, text: int) -> Layout:
 
 
 def grade(
-    model: ArmtModel, text: Tensor, state: MemoryState, asks: Asks, keys: Tensor | None = None
+    model: ArmtModel, text: Tensor, state: MemoryState, asks: Asks, keys: Sequence[Key] | None = None
 ) -> Graded:
     """Ask within and after `text` [batch, n] on memories `state`, which stay as they are.
 
-    With the `keys` [batch, n, d_key] that the first memory was written with before `text`, also how well the
-    answers point into them. Nothing here waits for the device.
+    With the `keys` [batch, n, ..] that each memory was written with before `text`, also how well the answers
+    point into them. Nothing here waits for the device.
     """
     layout = _layout(asks, model.config.overlap, text.shape[1])
-    queries: list[Tensor] | None = None if keys is None else []
+    queries: list[Key] | None = None if keys is None else []
     hidden = model.hidden(torch.cat((text, asks.ids), dim=1), state, layout=layout, queries=queries)
     n = asks.ids.shape[1]
     at = asks.rows * n + asks.columns
@@ -225,4 +226,5 @@ def grade(
     missed = (logits.argmax(-1) != asks.labels) & (asks.labels != IGNORED)
     if keys is None or queries is None:
         return Graded(loss, missed)
-    return Graded(loss, missed, *pointing(queries[0][:, -n:], keys, at, asks.told))
+    asked = [Key(*(part[:, -n:] for part in query)) for query in queries]
+    return Graded(loss, missed, *pointing(asked, keys, at, asks.told))

@@ -102,18 +102,30 @@ def disguised(sentences: Sequence[str], count: int, seed: int = 0) -> list[str]:
 def open_words(sentences: Sequence[str]) -> Words:
     """Words to tell stories of, as a text has them: names of people from within sentences, nouns of the rest.
 
-    The commonest, without those that the published stories, `HELD_OUT` or `STRANGERS` have. What they mean
-    does not matter: what is to be learnt is that any word may stand there.
+    The commonest, and as many that are made up (`invented`), without those that the published stories,
+    `HELD_OUT` or `STRANGERS` have. What they mean does not matter: what is to be learnt is that any word may
+    stand there.
     """
     taken = {*EVERYONE, *PLACES, *OBJECTS, UNKNOWN, *STRANGERS}
     taken |= {*HELD_OUT.people, *HELD_OUT.places, *HELD_OUT.things}
 
-    def commonest(pattern: re.Pattern[str], count: int) -> tuple[str, ...]:
+    def commonest(pattern: re.Pattern[str], count: int) -> list[str]:
         found = Counter(word for sentence in sentences for word in pattern.findall(sentence))
-        return tuple(word for word, _ in found.most_common(count) if word not in taken)
+        return [word for word, _ in found.most_common(count) if word not in taken]
 
-    nouns = commonest(_NOUN, 2 * OPEN)
-    return Words(commonest(_NAME, OPEN), nouns[::2], nouns[1::2])
+    names, nouns = commonest(_NAME, OPEN), commonest(_NOUN, 2 * OPEN)
+    kinds = names, nouns[::2], nouns[1::2]
+    rng = random.Random(0)
+    return Words(*((*kind, *(word for word in invented(kind, rng) if word not in taken)) for kind in kinds))
+
+
+def invented(words: Sequence[str], rng: random.Random) -> list[str]:
+    """About as many words that nobody has: the beginning of one and the end of another."""
+    made = (
+        first[: rng.randint(2, 4)] + second[-rng.randint(2, 5) :]
+        for first, second in zip(words, rng.sample(words, len(words)), strict=True)
+    )
+    return sorted({*made} - {*words})
 
 
 def train_tokenizer(sentences: Sequence[str], vocab: int) -> Tokenizer:

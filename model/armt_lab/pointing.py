@@ -12,29 +12,41 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
 from torch.nn import functional as F
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
+
+    from armt.memory import Key
 
 TEMPERATURE = 0.1
 IGNORED = -100
 """What stands for a label where there is none."""
 
 
-def pointing(queries: Tensor, keys: Tensor, at: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
+def pointing(queries: Sequence[Key], keys: Sequence[Key], at: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
     """How far queries are from pointing to where each answer was told.
 
     Args:
-        queries: of the first memory, [batch, asks, d_key].
-        keys: what it was written with before, [batch, n, d_key].
+        queries: of each memory, [batch, asks, ..].
+        keys: what each was written with before, [batch, n, ..].
         at: [answers] which of all `queries`, row by row, an answer's tokens are read with.
         told: [answers] which of its row's `keys` each should match; IGNORED where none is known.
 
     Returns:
         The mean loss over those that have one to match, 0 where none has; and how many have.
     """
-    match = (queries @ keys.mT).flatten(0, 1).index_select(0, at)
     count = (told != IGNORED).sum()
-    loss = F.cross_entropy(match / TEMPERATURE, told, ignore_index=IGNORED, reduction="sum")
+
+    def missed(query: Tensor, key: Tensor) -> Tensor:
+        match = (query @ key.mT).flatten(0, 1).index_select(0, at) / TEMPERATURE
+        return F.cross_entropy(match, told, ignore_index=IGNORED, reduction="sum")
+
+    loss = missed(queries[0].phi, keys[0].phi)
+    if keys[0].names.shape[-1]:
+        named = [missed(query.names / 2, key.names) for query, key in zip(queries, keys, strict=True)]
+        loss = loss + torch.stack(named).mean()
     return loss / count.clamp(min=1), count

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional as F
 
-from armt.memory import SHUT
+from armt.memory import SHUT, Key
 from armt.state import MemoryState
 from armt_lab.asking import grade
 
@@ -52,12 +52,12 @@ def read(model: ArmtModel, lesson: Lesson, state: MemoryState, stage: Stage) -> 
     """Read a lesson on the rows' memories. Nothing here waits for the device."""
     state = _restarted(model, lesson.kept, state)
     states, widest = [], []
-    keys: list[Tensor] = []
+    keys: list[Sequence[Key]] = []
     for ids in lesson.segments:
         state, trace = model.absorb_traced(ids, state)
         states.append(state)
         if stage.pointing:
-            keys.append(keys_so_far(keys[-1] if keys else None, trace.keys[0], ids.shape[1]))
+            keys.append(keys_so_far(keys[-1] if keys else None, trace.keys, ids.shape[1]))
         # Where it was background alone, every gate should be far from opening.
         widest.append(trace.logits.float().amax(dim=(0, 2)) - SHUT)
     graded = []
@@ -90,19 +90,23 @@ def _restarted(model: ArmtModel, kept: Tensor, state: MemoryState) -> MemoryStat
     )
 
 
-def keys_so_far(before: Tensor | None, new: Tensor, n: int) -> Tensor:
-    """What the ids of all segments of a lesson were written under last, [batch, ids, d_key].
+def keys_so_far(before: Sequence[Key] | None, new: Sequence[Key], n: int) -> Sequence[Key]:
+    """What the ids of all segments of a lesson were written under last in each memory, [batch, ids, ..].
 
     Args:
         before: that of the segments before the last, if there are any.
-        new: of the last segment, [batch, n or more, d_key]; before its own keys stand those of ids that were
+        new: of the last segment, [batch, n or more, ..]; before its own keys stand those of ids that were
             shown again and written anew, some perhaps from before the lesson.
         n: how many ids the last segment has.
     """
     if before is None:
-        return new[:, -n:]
-    kept = before.shape[1] + n - new.shape[1]
-    return torch.cat((before[:, : max(0, kept)], new[:, max(0, -kept) :]), dim=1)
+        return [Key(*(part[:, -n:] for part in key)) for key in new]
+    kept = before[0].phi.shape[1] + n - new[0].phi.shape[1]
+
+    def both(old: Tensor, late: Tensor) -> Tensor:
+        return torch.cat((old[:, : max(0, kept)], late[:, max(0, -kept) :]), dim=1)
+
+    return [Key(*map(both, old, late)) for old, late in zip(before, new, strict=True)]
 
 
 def _mean_pointing(graded: Sequence[Graded]) -> Tensor | None:

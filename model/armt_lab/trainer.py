@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 WARMUP = 100
 CONV_STD = 0.5
-FEWEST_WORDS = 50
+FEWEST_WORDS = 100  # half of them made up
 DISGUISED = 40_000
 """Sentences made up to be taken for facts."""
 

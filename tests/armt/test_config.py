@@ -81,6 +81,8 @@ def test_an_option_that_is_not_known_is_refused_by_name() -> None:
         ("llama", {"bidirectional": True, "fold_tail": True}, "bidirectional needs num_mem_tokens 0 and"),
         ("llama", {"copying": 12}, "copying is a multiple of 8 up to 512, not 12"),
         ("llama", {"copying": 520}, "copying is a multiple of 8 up to 512, not 520"),
+        ("llama", {"copying": 8, "d_mem": 10}, "copying 8 needs an even d_mem up to as much, not 10"),
+        ("llama", {"copying": 8, "d_mem": 3}, "copying 8 needs an even d_mem up to as much, not 3"),
         ("llama", {"copying": 8}, "copying needs num_mem_tokens 0 and text that is read from left to right"),
         ("llama", {"wrap_layers": (True,)}, "wrap_layers has 1 entries but there are 2 layers"),
         ("llama", {"wrap_layers": (False, False)}, "gives no layer a memory"),

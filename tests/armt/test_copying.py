@@ -2,33 +2,57 @@
 
 from __future__ import annotations
 
+import math
+from typing import TYPE_CHECKING, TypeVar
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tiny
-from armt.copying import BEGINS, GOES_ON, LONGEST, NO_WORD, Copier, Words, codes
+from armt.copying import BEGINS, GOES_ON, LONGEST, NO_WORD, PICK, Copier, Names, Picks, View, Words, codes
 from armt.layout import Layout
+from armt.memory import product
 
+if TYPE_CHECKING:
+    from armt.config import ArmtConfig
+
+Module = TypeVar("Module", bound=torch.nn.Module)
 WIDTH = 16
 CERTAIN = 50.0
 """A logit that leaves no doubt."""
 
 
+def still(module: Module) -> Module:
+    """With every weight 0."""
+    for parameter in module.requires_grad_(False).parameters():
+        parameter.zero_()
+    return module
+
+
 def copier(*, own: float = 0.0, again: float = 0.0, say: float = 0.0) -> Copier:
     """One that decides everything by what it is told here."""
-    made = Copier(tiny.config(num_mem_tokens=0, copying=WIDTH)).requires_grad_(False)
-    for parameter in made.parameters():
-        parameter.zero_()
-    for gate, value in ((made.own, own), (made.again, again), (made.say, say)):
+    made = still(Copier(tiny.config(num_mem_tokens=0, features="product", copying=WIDTH)))
+    for gate, value in ((made.own, own), (made.picks.again, again), (made.say, say)):
         gate.bias.fill_(value)
     return made
 
 
-def a_segment(n: int = 5) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Outputs of a block, codes, and what was heard, all drawn."""
-    return torch.randn(1, n, 32), torch.randn(1, n, WIDTH), torch.randn(1, n, WIDTH)
+def names(*, named: float, config: ArmtConfig | None = None) -> Names:
+    """One that names, by so much, the token that is most like the one that asks."""
+    made = still(Names(config or tiny.config(num_mem_tokens=0, features="product", copying=WIDTH)))
+    made.named.bias.fill_(named)
+    made.picks.again.bias.fill_(-CERTAIN)
+    for matrix in (made.picks.W_pq.weight, made.picks.W_pk.weight):
+        matrix[:PICK, :PICK] = CERTAIN * torch.eye(PICK)
+        matrix[PICK:, :PICK] = CERTAIN * torch.eye(PICK)
+    return made
+
+
+def a_segment(n: int = 5) -> View:
+    """Tokens in view, their codes and what they heard, all drawn."""
+    return View(torch.randn(1, n, 32), torch.randn(1, n, WIDTH), torch.randn(1, n, WIDTH))
 
 
 def test_codes_are_of_length_one_and_hardly_alike():
@@ -48,50 +72,106 @@ def test_a_token_keeps_its_code_in_any_vocabulary():
 
 
 def test_a_token_that_prefers_itself_writes_its_own_code():
-    x, own, heard = a_segment()
+    view = a_segment()
 
-    found = copier(own=CERTAIN, again=-CERTAIN).word(x, x, own, heard)
+    found = copier(own=CERTAIN, again=-CERTAIN).word(view.x, view)
 
-    torch.testing.assert_close(found, own)
+    torch.testing.assert_close(found, view.own)
 
 
 def test_a_token_that_repeats_writes_what_it_heard():
-    x, own, heard = a_segment()
+    view = a_segment()
 
-    found = copier(own=CERTAIN, again=CERTAIN).word(x, x, own, heard)
+    found = copier(own=CERTAIN, again=CERTAIN).word(view.x, view)
 
-    torch.testing.assert_close(found, heard)
+    torch.testing.assert_close(found, view.heard)
 
 
 def test_a_token_without_a_preference_writes_a_little_of_all_before_it():
-    x, own, heard = a_segment()
+    view = a_segment()
 
-    found = copier(own=-4.0, again=-CERTAIN).word(x[:, -2:], x, own, heard)
+    found = copier(own=-4.0, again=-CERTAIN).word(view.x[:, -2:], view)
 
+    own = view.own
     torch.testing.assert_close(found, torch.stack([own[:, :4].mean(dim=1), own.mean(dim=1)], dim=1))
 
 
 @settings(deadline=None)
-@given(st.integers(1, 7), st.integers(0, 2**31))
-def test_what_comes_later_changes_no_word(n: int, seed: int) -> None:
+@given(st.integers(1, 7), st.integers(1, 2), st.integers(0, 2**31))
+def test_what_comes_later_changes_no_word(n: int, words: int, seed: int) -> None:
     torch.manual_seed(seed)
-    made = Copier(tiny.config(num_mem_tokens=0, copying=WIDTH)).requires_grad_(False)
-    x, own, heard = a_segment(8)
+    picks = Picks(tiny.config(num_mem_tokens=0, features="product", copying=WIDTH), words)
+    picks.requires_grad_(False)
+    view = a_segment(8)
 
-    shorter = made.word(x[:, :n], x[:, :n], own[:, :n], heard[:, :n])
+    shorter = picks(view.x[:, :n], View(*(part[:, :n] for part in view[:3])), 5)
 
-    torch.testing.assert_close(made.word(x, x, own, heard)[:, :n], shorter)
+    torch.testing.assert_close(picks(view.x, view, 5)[:, :n], shorter)
+    torch.testing.assert_close(picks(view.x[:, -2:], view, 5), picks(view.x, view, 5)[:, -2:])
+
+
+def test_a_token_picks_of_those_alone_that_it_sees():
+    view = a_segment(4)
+    alone = Layout(torch.arange(4)[None], torch.eye(4, dtype=torch.bool)[None, None], torch.full((1, 4), -1))
+
+    found = copier(again=-CERTAIN).word(view.x, view._replace(layout=alone))
+
+    torch.testing.assert_close(found, view.own)
+
+
+def test_a_key_names_in_each_half_the_word_that_was_picked_for_it():
+    config = tiny.config(num_mem_tokens=0, features="product", d_mem=8, copying=WIDTH)
+    view = a_segment(4)._replace(own=codes(4, WIDTH)[None])
+    like_the_second = view.x[:, 1:2]
+
+    key, words = names(named=CERTAIN, config=config)(torch.randn(1, 1, 8), like_the_second, view)
+
+    torch.testing.assert_close(
+        words, 2 * view.own[:, 1:2, :8]
+    )  # what is half of a code, as long as the whole
+    torch.testing.assert_close(key, words)
+
+
+def test_a_key_that_names_nothing_is_what_it_was_but_for_the_length_of_its_halves():
+    config = tiny.config(num_mem_tokens=0, features="product", d_mem=8, copying=WIDTH)
+    view, key = a_segment(4), torch.randn(1, 4, 8)
+
+    found, _ = names(named=-CERTAIN, config=config)(key, view.x, view)
+
+    torch.testing.assert_close(product(found), product(key))
+
+
+def test_a_name_that_is_uncertain_is_no_louder_for_it():
+    config = tiny.config(num_mem_tokens=0, features="product", d_mem=8, copying=WIDTH)
+    view = a_segment(4)._replace(own=codes(4, WIDTH)[None])
+    undecided = names(named=CERTAIN, config=config)
+    undecided.picks.W_pq.weight.zero_()
+
+    found, _ = undecided(torch.randn(1, 1, 8), view.x[:, -1:], view)
+
+    torch.testing.assert_close(found[0, 0], 2 * view.own[0, :, :8].mean(dim=0))
+
+
+def test_a_token_looks_less_at_what_is_further_back():
+    view = a_segment(3)
+    made = copier(own=-4.0, again=-CERTAIN)
+    made.picks.far.fill_(math.log(2))
+
+    found = made.word(view.x[:, -1:], view)
+
+    shares = torch.tensor([1, 2, 4]) / 7
+    torch.testing.assert_close(found[0, 0], shares @ view.own[0])
 
 
 @pytest.mark.parametrize(("say", "share"), [(-CERTAIN, 0.0), (0.0, 0.5), (CERTAIN, 1.0)])
 def test_the_gate_decides_how_much_is_heard(say: float, share: float) -> None:
-    x, given_, _ = a_segment()
+    view = a_segment()
 
-    torch.testing.assert_close(copier(say=say).hear(x, given_), share * given_)
+    torch.testing.assert_close(copier(say=say).hear(view.x, view.heard), share * view.heard)
 
 
 def test_a_token_whose_code_was_heard_is_said_whatever_it_is():
-    model = tiny.model(num_mem_tokens=0, copying=128)
+    model = tiny.model(num_mem_tokens=0, features="product", copying=128)
     everything = torch.arange(tiny.VOCABULARY)
     hidden = torch.randn(1, tiny.VOCABULARY, 32)
 
@@ -175,3 +255,4 @@ def test_words_are_found_in_questions_that_stand_anywhere_too():
     alone = words.next(heard[:, 2:], ids[:, 2:])
     assert torch.equal(found[:, 2:], alone)
     assert torch.equal(found[:, 1], heard[:, 1])
+    assert torch.equal(words(ids, layout)[:, 2:], words(ids[:, 2:]))

@@ -83,7 +83,7 @@ def test_what_is_read_agrees_with_the_reference(
     found = layer.read(x, W, z)
 
     for row, memory in enumerate(memories):
-        assert_close(found[row], reference.remembered(config, layer, memory, x[row]))
+        assert_close(found[row], reference.remembered(config, layer, memory, reference.Seen.of(x[row])))
 
 
 @settings(deadline=None, max_examples=60)

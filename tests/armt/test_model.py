@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import torch
@@ -15,6 +15,9 @@ from armt.errors import ConfigError, PositionError
 from armt.model import ArmtModel
 from armt.rows import RowPool
 from armt.state import MemoryState
+
+if TYPE_CHECKING:
+    from armt.memory import Key
 
 VARIANTS = [
     *[{"arch": arch} for arch in tiny.BACKBONES],
@@ -176,13 +179,13 @@ def test_a_trace_tells_the_keys_and_queries_that_the_memories_work_with() -> Non
     ids = random_ids(2, 8)
     after, trace = model.absorb_traced(ids, model.empty_state(2))
     torch.testing.assert_close(after.W, model.absorb(ids, model.empty_state(2)).W)
-    assert [keys.shape for keys in trace.keys] == [(*ids.shape, model.config.d_key)] * len(model.memories)
-    queries: list[torch.Tensor] = []
+    assert [key.phi.shape for key in trace.keys] == [(*ids.shape, model.config.d_key)] * len(model.memories)
+    queries: list[Key] = []
     traced = model.hidden(ids[:, :5], after, queries=queries)
     torch.testing.assert_close(traced, model.hidden(ids[:, :5], after))
-    assert [query.shape for query in queries] == [(2, 5, model.config.d_key)] * len(model.memories)
+    assert [query.phi.shape for query in queries] == [(2, 5, model.config.d_key)] * len(model.memories)
     first = model.backbone.embed(ids[:, :5])
-    torch.testing.assert_close(queries[0], model.memories[0].query(first))
+    torch.testing.assert_close(queries[0].phi, model.memories[0].query(first).phi)
 
 
 def test_what_was_read_first_still_moves_the_logits_many_segments_later() -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from tiny_run import TINY, drawer_of, trainer_in
 
+from armt.memory import Key
 from armt_lab.asking import Asker
 from armt_lab.pointing import IGNORED, TEMPERATURE, pointing
 from armt_lab.recipe import Stage
@@ -58,6 +59,11 @@ def test_each_token_of_an_answer_points_to_itself_in_the_fact_that_gives_it(trai
         assert question.question.answer in told
 
 
+def unnamed(phi: torch.Tensor) -> Key:
+    """A key that names no words."""
+    return Key(phi, phi[..., :0])
+
+
 @pytest.mark.parametrize(
     ("asks", "fact", "word", "both_ways"),
     [
@@ -93,7 +99,7 @@ def test_what_several_facts_give_or_none_points_nowhere(trainer: Trainer) -> Non
 
     asks = asker.asks(nowhere, first=SIZE, told=ids)
     keys, queries = torch.ones(4, SIZE, 3), torch.ones(*asks.ids.shape, 3)
-    loss, count = pointing(queries, keys, places_of(asks), asks.told)
+    loss, count = pointing([unnamed(queries)], [unnamed(keys)], places_of(asks), asks.told)
     assert (loss.item(), count.item()) == (0.0, 0)
 
 
@@ -105,14 +111,34 @@ def test_keys_that_are_all_alike_cost_as_much_as_a_guess_and_the_right_one_alone
     at, told = places_of(asks), asks.told
     keys = torch.zeros(4, SIZE, SIZE)
     queries = torch.ones(*asks.ids.shape, SIZE) * SIZE**-0.5
-    alike, count = pointing(queries, keys, at, told)
+    alike, count = pointing([unnamed(queries)], [unnamed(keys)], at, told)
     assert alike.item() == pytest.approx(math.log(SIZE), abs=1e-4)
     assert count == (told != IGNORED).sum() > 0
 
     keys[:] = torch.eye(SIZE)
     queries.flatten(0, 1)[at[told != IGNORED]] = torch.eye(SIZE)[told[told != IGNORED]]
-    right, _ = pointing(queries, keys, at, told)
-    assert right.item() == pytest.approx(math.log1p((SIZE - 1) * math.exp(-1 / TEMPERATURE)), abs=1e-4)
+    right, _ = pointing([unnamed(queries)], [unnamed(keys)], at, told)
+    nothing = pytest.approx(math.log1p((SIZE - 1) * math.exp(-1 / TEMPERATURE)), abs=1e-4)
+    assert right.item() == nothing
+
+
+def test_the_words_that_keys_name_are_to_match_too_in_every_memory(trainer: Trainer) -> None:
+    ids, rows = asked(trainer)
+    asks = Asker(trainer.tokenizer).asks(rows, first=SIZE, told=ids)
+    at, told = places_of(asks), asks.told
+    keys = torch.eye(SIZE).expand(4, -1, -1)
+    queries = torch.zeros(*asks.ids.shape, SIZE)
+    queries.flatten(0, 1)[at[told != IGNORED]] = torch.eye(SIZE)[told[told != IGNORED]]
+    names = torch.cat((keys, keys), dim=-1)  # both halves name a word
+    asked_for = torch.cat((queries, queries), dim=-1)
+    silent = torch.zeros_like(names)
+    right, _ = pointing([unnamed(queries)], [unnamed(keys)], at, told)
+
+    named, _ = pointing(2 * [Key(queries, asked_for)], 2 * [Key(keys, names)], at, told)
+    half, _ = pointing(2 * [Key(queries, asked_for)], [Key(keys, names), Key(keys, silent)], at, told)
+
+    torch.testing.assert_close(named, 2 * right)
+    torch.testing.assert_close(half, 1.5 * right + math.log(SIZE) / 2)
 
 
 def test_training_to_point_brings_queries_and_keys_of_a_fact_together(trainer: Trainer) -> None:

@@ -1,0 +1,112 @@
+"""The oracle of copying.py: what tokens pick, name and write of words, one after the other."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+import torch
+
+from armt.copying import GOES_ON, LONGEST, NO_WORD
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+    from torch.nn import Linear
+
+    from armt.config import ArmtConfig
+    from armt.copying import Copier, Names, Picks, Words
+    from armt.model import ArmtModel
+
+EPSILON = 1e-5
+
+
+class Seen(NamedTuple):
+    """Tokens in view: x [n, d_model], the codes of their words so far and what they heard, [n, copying]."""
+
+    x: Tensor
+    own: Tensor
+    heard: Tensor
+
+    @staticmethod
+    def of(x: Tensor) -> Seen:
+        """Tokens of a model that copies none."""
+        return Seen(x, x.new_zeros(len(x), 0), x.new_zeros(len(x), 0))
+
+    def up_to(self, t: int) -> Seen:
+        """Of them those up to the t-th."""
+        return Seen(*(part[: t + 1] for part in self))
+
+
+def code(config: ArmtConfig, i: int) -> Tensor:
+    """The code of token id i, [copying]: signs that a hash of the id gives."""
+    digest = blake2b(i.to_bytes(4, "little"), digest_size=max(1, config.copying // 8)).digest()
+    bits = "".join(f"{byte:08b}" for byte in digest)[: config.copying]
+    return torch.tensor([(1.0 if bit == "1" else -1.0) / config.copying**0.5 for bit in bits])
+
+
+def word(model: ArmtModel, ids: Sequence[int]) -> list[int]:
+    """The last id and those before it that make up a word with it, in order."""
+    words = cast("Words", model.words)
+    found = [ids[-1]]
+    for before in reversed(ids[:-1]):
+        begun = words.part[found[0]] == GOES_ON and words.part[before] != NO_WORD
+        if not begun or len(found) == LONGEST:
+            break
+        found.insert(0, before)
+    return found
+
+
+def turned(code: Tensor, by: int) -> Tensor:
+    """A code with its entries moved on by so many, round and round."""
+    return torch.tensor([float(code[(i - by) % len(code)]) for i in range(len(code))])
+
+
+def even(x: Tensor) -> Tensor:
+    """A token over its root mean square."""
+    return x / (x.square().mean() + EPSILON).sqrt()
+
+
+def linear(gate: Linear, x: Tensor) -> Tensor:
+    """The first number that it gives for x."""
+    return gate.weight[0] @ x + gate.bias[0]
+
+
+def picked(picks: Picks, which: int, m: Tensor, seen: Seen, prefers_itself: float = 0.0) -> Tensor:
+    """The code of the word that a token picks, [copying].
+
+    Args:
+        picks: what it picks with.
+        which: of its words.
+        m: what the token is known by, [d_model].
+        seen: the tokens up to it.
+        prefers_itself: what is added to its own weight.
+    """
+    heads = slice(16 * which, 16 * which + 16)
+    told, weights = [], []
+    for x, own, heard in zip(*seen, strict=True):
+        share = torch.sigmoid(linear(picks.again, even(x)) - 2)
+        told.append((1 - share) * own + share * heard)
+        weights.append((picks.W_pq.weight @ even(m))[heads] @ (picks.W_pk.weight @ even(x))[heads] / 4)
+    weights[-1] = weights[-1] + prefers_itself
+    weights = [weight - picks.far[which, 0, 0] * (len(weights) - 1 - s) for s, weight in enumerate(weights)]
+    return torch.stack(weights).softmax(dim=0) @ torch.stack(told)
+
+
+def naming(config: ArmtConfig, names: Names, key: Tensor, m: Tensor, seen: Seen) -> Tensor:
+    """A key [d_mem] with the words put in that its halves name."""
+    half = config.d_mem // 2
+    halves = []
+    for which, part in enumerate((key[:half], key[half:])):
+        name = picked(names.picks, which, m, seen)[which * half : (which + 1) * half]
+        name = name * (config.copying / half) ** 0.5
+        name = name / max(1.0, float(name.norm()))
+        share = torch.sigmoid((names.named.weight @ even(m) + names.named.bias)[which])
+        halves.append((1 - share) * part / max(float(part.norm()), 1e-12) + share * name)
+    return torch.cat(halves)
+
+
+def word_written(copier: Copier, m: Tensor, seen: Seen) -> Tensor:
+    """The code that a token writes behind its value, [copying]."""
+    return picked(copier.picks, 0, m, seen, prefers_itself=4 + float(linear(copier.own, even(m))))
