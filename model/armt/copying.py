@@ -3,7 +3,8 @@
 What the blocks keep of a word is what training made of it: words that no fact in training told of come back
 as others like them (docs/experiments.md, 20). So each token also has a code of which nothing is learnt, a
 memory keeps codes behind its values, and only numbers decide which is kept and when it is said. What is
-learnt of that holds for every token there is. Pointer networks (arXiv 1506.03134) and CopyNet (arXiv
+learnt of that holds for every token there is. And keys name words by their codes, so that what was kept of
+one is found, whatever it is. Pointer networks (arXiv 1506.03134) and CopyNet (arXiv
 1603.06393) copy from a text in view; this copies from the memory.
 
 A word of several tokens is kept whole, as one sum of their codes, each turned by its place in the word
@@ -42,8 +43,9 @@ PICK = 16
 OWN, AGAIN = 4.0, -2.0
 """How much a token prefers its own code, and what it heard to its code, before anything is learnt."""
 
-NAMED = -1.0, 1.0
-"""How much of either half of a key is the word that it names, likewise: of the second more."""
+NAMED, FAR = (-1.0, 1.0), 0.25
+"""How much of either half of a key is the word that it names, of the second more, and how much less a half
+looks at a token for each place that it is further back, likewise."""
 
 
 def codes(vocabulary: int, width: int) -> Tensor:
@@ -57,9 +59,6 @@ def codes(vocabulary: int, width: int) -> Tensor:
     bits = np.unpackbits(np.frombuffer(digests, np.uint8)).reshape(vocabulary, width)
     return torch.from_numpy(2.0 * bits.astype(np.float32) - 1) * width**-0.5
 
-
-FAR = 0.25
-"""How much less the halves of a key look at a token for each place further back, before that is learnt."""
 
 LONGEST = 6
 """Tokens of a word that are kept together: of one that is longer, the last."""

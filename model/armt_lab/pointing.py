@@ -6,6 +6,8 @@ to match the key that was written at that token of the fact better than any othe
 cross entropy over phi(q) . phi(k) / `TEMPERATURE`, the InfoNCE loss of arXiv 1807.03748.
 
 Only of the first memory: what the others hold, such as what follows from several facts, is left to training.
+But the words that keys name, where tokens are copied, are to match by themselves too, and in every memory:
+which word to name is of use only if query and key agree on it, and training alone never came to that (22).
 """
 
 from __future__ import annotations
