@@ -178,7 +178,7 @@ class Picks(nn.Module):
     def __init__(self, config: ArmtConfig, words: int, far: float = 0.0) -> None:
         super().__init__()
         self.words = words
-        self.far = nn.Parameter(torch.full((words, 1, 1), far))
+        self.far = nn.Parameter(torch.full((words,), far))
         self.W_pq = nn.Linear(config.d_model, words * PICK, bias=False)
         self.W_pk = nn.Linear(config.d_model, words * PICK, bias=False)
         self.again = nn.Linear(config.d_model, 1)
@@ -203,7 +203,7 @@ class Picks(nn.Module):
         )
         back = places[:, None, before:, None] - places[:, None, None, :]
         seen = back >= 0 if view.layout is None else view.layout.mask
-        picks = queries @ keys.mT * PICK**-0.5 - self.far * back
+        picks = queries @ keys.mT * PICK**-0.5 - self.far[:, None, None] * back
         if own is not None:
             picks = picks + torch.diag_embed(own, before)[:, None, : m.shape[1]]
         share = torch.sigmoid(self.again(x) + AGAIN)

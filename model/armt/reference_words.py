@@ -90,7 +90,7 @@ def picked(picks: Picks, which: int, m: Tensor, seen: Seen, prefers_itself: floa
         told.append((1 - share) * own + share * heard)
         weights.append((picks.W_pq.weight @ even(m))[heads] @ (picks.W_pk.weight @ even(x))[heads] / 4)
     weights[-1] = weights[-1] + prefers_itself
-    weights = [weight - picks.far[which, 0, 0] * (len(weights) - 1 - s) for s, weight in enumerate(weights)]
+    weights = [weight - picks.far[which] * (len(weights) - 1 - s) for s, weight in enumerate(weights)]
     return torch.stack(weights).softmax(dim=0) @ torch.stack(told)
 
 

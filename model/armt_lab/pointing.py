@@ -7,7 +7,8 @@ cross entropy over phi(q) . phi(k) / `TEMPERATURE`, the InfoNCE loss of arXiv 18
 
 Only of the first memory: what the others hold, such as what follows from several facts, is left to training.
 But the words that keys name, where tokens are copied, are to match by themselves too, and in every memory:
-which word to name is of use only if query and key agree on it, and training alone never came to that (22).
+which word to name is of use only if query and key agree on it, and training alone never came to that
+(docs/experiments.md, 22).
 """
 
 from __future__ import annotations

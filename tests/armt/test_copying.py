@@ -126,9 +126,8 @@ def test_a_key_names_in_each_half_the_word_that_was_picked_for_it():
 
     key, words = names(named=CERTAIN, config=config)(torch.randn(1, 1, 8), like_the_second, view)
 
-    torch.testing.assert_close(
-        words, 2 * view.own[:, 1:2, :8]
-    )  # what is half of a code, as long as the whole
+    # Half of a code, made as long as the whole.
+    torch.testing.assert_close(words, 2 * view.own[:, 1:2, :8])
     torch.testing.assert_close(key, words)
 
 

@@ -14,6 +14,7 @@ from tiny_run import CPU, TINY, drawer_of, trainer_in, weights
 from tokenizers import Tokenizer
 
 from armt import checkpoint
+from armt.copying import FAR, NAMED
 from armt_lab import plots, recipe
 from armt_lab.reading import read
 from armt_lab.recipe import RecipeError
@@ -182,6 +183,16 @@ def test_a_model_that_a_run_starts_with_can_learn_to_copy(runs: Path, tmp_path: 
         torch.testing.assert_close(found[name], weight.detach(), rtol=0, atol=1e-4)
     added = {name.split(".")[3] for name in found.keys() - first.model.state_dict().keys()}
     assert added == {"picks", "own", "say", "asked", "kept"}
+
+
+def test_keys_begin_by_naming_words_that_are_near(runs: Path) -> None:
+    size = dataclasses.replace(TINY.size, memory_tokens=0, copying=16)
+    trainer = trainer_in(runs, "names", recipe=dataclasses.replace(TINY, size=size))
+    for memory in trainer.model.memories:
+        for names in (memory.copier.asked, memory.copier.kept):
+            torch.testing.assert_close(names.picks.far.detach(), torch.tensor([FAR, FAR]))
+            torch.testing.assert_close(names.named.bias.detach(), torch.tensor(NAMED))
+        assert not memory.copier.picks.far.any()
 
 
 def test_where_the_text_itself_writes_a_value_begins_with_a_part_of_its_token(runs: Path) -> None:
