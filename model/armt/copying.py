@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 EPS = 1e-5
 
-LOUD = 20.0
+LOUD = 30.0
 """What a token's logit gains where what was heard is its code."""
 
 PICK = 16
@@ -166,13 +166,16 @@ class View(NamedTuple):
 
 
 class Picks(nn.Module):
-    """Which words in view tokens mean: a look back at them, a softmax for each word.
+    """Which words in view tokens mean: a look back at what they are and what they heard, a softmax for each.
 
-        u_s = (1 - p_s) c_s + p_s h_s                   p_s = sigmoid(again . x_s + AGAIN)
-        w_t = sum over s seen of softmax_s(a_ts) u_s    a_ts = W_pq m_t . W_pk x_s / sqrt(PICK) - far d_ts
+        w_t = sum over s seen of o_ts c_s + h_ts g_s    o_t, h_t = softmax of both together of
+                                                        a_ts + log(1 - p_s) and a_ts + b_ts + log p_s
+        a_ts = W_pq m_t . W_pk x_s / sqrt(PICK) - far d_ts      b_ts = W_pq m_t . W_ph x_s / sqrt(PICK)
+        p_s = sigmoid(again . x_s + AGAIN)
 
-    c_s is a token's code, h_s what it heard, x_s the block's input, m_t what the one that picks is known by,
-    both over their root mean square; d_ts is how many tokens back s is, as in arXiv 2108.12409.
+    c_s is a token's code, g_s what it heard, x_s the block's input, m_t what the one that picks is known by,
+    both over their root mean square; d_ts is how many tokens back s is, as in arXiv 2108.12409. By b
+    one may look for what a token heard where another looks for its own word.
     """
 
     def __init__(self, config: ArmtConfig, words: int, far: float = 0.0) -> None:
@@ -181,6 +184,8 @@ class Picks(nn.Module):
         self.far = nn.Parameter(torch.full((words,), far))
         self.W_pq = nn.Linear(config.d_model, words * PICK, bias=False)
         self.W_pk = nn.Linear(config.d_model, words * PICK, bias=False)
+        self.W_ph = nn.Linear(config.d_model, words * PICK, bias=False)
+        nn.init.zeros_(self.W_ph.weight)
         self.again = nn.Linear(config.d_model, 1)
 
     def forward(self, m: Tensor, view: View, width: int, own: Tensor | None = None) -> Tensor:
@@ -197,7 +202,7 @@ class Picks(nn.Module):
         """
         m, x = _even(m), _even(view.x)
         before = x.shape[1] - m.shape[1]
-        queries, keys = (self._heads(part) for part in (self.W_pq(m), self.W_pk(x)))
+        queries, keys, heard_keys = map(self._heads, (self.W_pq(m), self.W_pk(x), self.W_ph(x)))
         places = (
             torch.arange(x.shape[1], device=x.device)[None] if view.layout is None else view.layout.positions
         )
@@ -206,10 +211,11 @@ class Picks(nn.Module):
         picks = queries @ keys.mT * PICK**-0.5 - self.far[:, None, None] * back
         if own is not None:
             picks = picks + torch.diag_embed(own, before)[:, None, : m.shape[1]]
-        share = torch.sigmoid(self.again(x) + AGAIN)
-        entries = self.words * width
-        told = (1 - share) * view.own[..., :entries].float() + share * view.heard[..., :entries].float()
-        shares = picks.masked_fill(~seen, float("-inf")).softmax(dim=-1)
+        picks = picks.masked_fill(~seen, float("-inf"))
+        again = (self.again(x) + AGAIN).mT.unsqueeze(1)
+        heard_picks = picks + queries @ heard_keys.mT * PICK**-0.5 + F.logsigmoid(again)
+        shares = torch.cat((picks + F.logsigmoid(-again), heard_picks), dim=-1).softmax(dim=-1)
+        told = torch.cat((view.own, view.heard), dim=1)[..., : self.words * width].float()
         return (shares @ self._heads(told)).transpose(1, 2)
 
     def _heads(self, x: Tensor) -> Tensor:
@@ -237,11 +243,15 @@ class Names(nn.Module):
 
     def forward(self, key: Tensor, m: Tensor, view: View) -> tuple[Tensor, Tensor]:
         """Keys [batch, m, d_mem] of m [batch, m, d_model] with the words they name; and those words alone."""
-        names = self.scale * self.picks(m, view, self.width)
-        names = names / names.norm(dim=-1, keepdim=True).clamp(min=1)
+        names = self.of(self.picks(m, view, self.width))
         share = torch.sigmoid(self.named(_even(m))).unsqueeze(-1)
         halves = F.normalize(key.view(*key.shape[:-1], 2, -1), dim=-1)
         return ((1 - share) * halves + share * names).flatten(-2), names.flatten(-2)
+
+    def of(self, words: Tensor) -> Tensor:
+        """What the halves are to name of words: n of entries [.., 2, width] of their codes, as long."""
+        names = self.scale * words
+        return names / names.norm(dim=-1, keepdim=True).clamp(min=1)
 
 
 class Copier(nn.Module):

@@ -83,10 +83,12 @@ class Key(NamedTuple):
     Attributes:
         phi: [batch, n, d_key].
         names: the words that its halves name, [batch, n, d_mem]; [batch, n, 0] where tokens are not copied.
+        word: the code that is kept under it, [batch, n, width]; [batch, n, 0] where it only asks.
     """
 
     phi: Tensor
     names: Tensor
+    word: Tensor
 
 
 class Trace(NamedTuple):
@@ -182,10 +184,10 @@ class AssociativeMemory(nn.Module):
 
     def _key(self, key: Tensor, names: Names | None, m: Tensor, view: View | None) -> Key:
         if names is None:
-            return Key(self._phi(key), key[..., :0])
+            return Key(self._phi(key), key[..., :0], key[..., :0])
         assert view is not None, "a model that copies tokens needs to see them"
         key, words = names(key, m, view)
-        return Key(self._phi(key), words)
+        return Key(self._phi(key), words, words[..., :0])
 
     def write(
         self, m: Tensor, W: Tensor, z: Tensor, first: Tensor, view: View | None = None
@@ -210,7 +212,8 @@ class AssociativeMemory(nn.Module):
             v, logits = self.W_mv(source), self.W_mb(source)
             key = self._key(self.W_mk(source), None if self.copier is None else self.copier.kept, m, view)
             if self.copier is not None and view is not None:
-                v = torch.cat((v, self.copier.word(m, view)), dim=-1)
+                key = key._replace(word=self.copier.word(m, view))
+                v = torch.cat((v, key.word), dim=-1)
             k, b = key.phi, self.gate(logits)
             logits = logits.squeeze(-1)
             if self.rule == "sequential":

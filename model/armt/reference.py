@@ -167,7 +167,7 @@ def segment(
         for t in range(len(logits)):
             so_far = ids[: len(recent) + t + 1]
             place = len(word(model, so_far)) if model.words.part[so_far[-1]] != NO_WORD else 0
-            logits[t] += 20 * known @ turned(heard[t], -place)
+            logits[t] += 30 * known @ turned(heard[t], -place)
     return logits, written
 
 

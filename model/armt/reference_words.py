@@ -85,13 +85,16 @@ def picked(picks: Picks, which: int, m: Tensor, seen: Seen, prefers_itself: floa
     """
     heads = slice(16 * which, 16 * which + 16)
     told, weights = [], []
-    for x, own, heard in zip(*seen, strict=True):
+    query = (picks.W_pq.weight @ even(m))[heads] / 4
+    for s, (x, own, heard) in enumerate(zip(*seen, strict=True)):
+        weight = query @ (picks.W_pk.weight @ even(x))[heads] - picks.far[which] * (len(seen.x) - 1 - s)
+        if s == len(seen.x) - 1:
+            weight = weight + prefers_itself
         share = torch.sigmoid(linear(picks.again, even(x)) - 2)
-        told.append((1 - share) * own + share * heard)
-        weights.append((picks.W_pq.weight @ even(m))[heads] @ (picks.W_pk.weight @ even(x))[heads] / 4)
-    weights[-1] = weights[-1] + prefers_itself
-    weights = [weight - picks.far[which] * (len(weights) - 1 - s) for s, weight in enumerate(weights)]
-    return torch.stack(weights).softmax(dim=0) @ torch.stack(told)
+        told += [own, heard]
+        weights += [weight.exp() * (1 - share)]
+        weights += [(weight + query @ (picks.W_ph.weight @ even(x))[heads]).exp() * share]
+    return torch.stack(weights) / sum(weights) @ torch.stack(told)
 
 
 def naming(config: ArmtConfig, names: Names, key: Tensor, m: Tensor, seen: Seen) -> Tensor:

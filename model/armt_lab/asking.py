@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch.nn import functional as F
@@ -12,7 +13,7 @@ from torch.nn import functional as F
 from armt.layout import Layout
 from armt.memory import Key
 from armt_lab.corpus import ANSWER, END, QUESTION
-from armt_lab.pointing import IGNORED, pointing
+from armt_lab.pointing import pointing
 from armt_lab.streams import KEPT
 from armt_lab.words import NONE
 
@@ -22,9 +23,13 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from torch import Tensor
 
+    from armt.memory import AssociativeMemory
     from armt.model import ArmtModel
     from armt.state import MemoryState
     from armt_lab.streams import Asked, Topic
+
+IGNORED = -100
+"""What stands for a label where there is none."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,8 +44,10 @@ class Asks:
         rows, columns: [answers] where in `ids` the ids stand behind which one of an answer comes.
         labels: [answers] the id that comes there; IGNORED on padding.
         questions: [answers] whose it is.
-        told: [answers] where in what the row has written the only fact that gives the answer says it;
-            IGNORED where none does.
+        told: [answers, places] int8, of the places where the row has written: 1 where an answer's id may be
+            looked for, -1 where an older fact gave an answer to its question, else 0.
+        about: [answers, 3] where in `ids` words end: of what several facts give both by which it is kept, and
+            the answer itself; of all else -1.
         topics: what the questions are about, row by row.
     """
 
@@ -53,6 +60,7 @@ class Asks:
     labels: Tensor
     questions: Tensor
     told: Tensor
+    about: Tensor
     topics: Sequence[Topic]
 
     def right(self, missed: Tensor) -> list[bool]:
@@ -119,17 +127,21 @@ class Asker:
         """
         texts = [()] * len(rows) if told is None else told.tolist()
         columns: list[list[tuple[int, int, int, int]]] = []
-        answers: list[tuple[int, int, int, int, int]] = []
+        answers: list[tuple[int, int, int, int]] = []
+        marked: list[Tensor] = []
+        about: list[tuple[int, ...]] = []
         question = 0
         for number, (row, text) in enumerate(zip(rows, texts, strict=True)):
             column: list[tuple[int, int, int, int]] = []
             for one in row:
                 encoded, before = self._encode(one)
                 places = _told(one, encoded, before, text, both_ways=self._both_ways)
+                words = self._about(one, len(column) - skip, len(encoded))
                 for i in range(skip, len(encoded) - 1):
                     if i + 1 >= before:
-                        place = places[i + 1 - before]
-                        answers.append((number, len(column), encoded[i + 1], question, place))
+                        answers.append((number, len(column), encoded[i + 1], question))
+                        marked.append(places[i + 1 - before])
+                        about.append(words)
                     column.append((encoded[i], question, i - skip, one.place - first))
                 question += 1
             columns.append(column)
@@ -137,16 +149,27 @@ class Asker:
         padding = (self._marks[2], -1, 0, 0)
         table = [column + [padding] * (length - len(column)) for column in columns]
         ids, owner, within, seen = torch.tensor(table, dtype=torch.long).view(len(rows), length, 4).unbind(-1)
-        answering = torch.tensor(answers, dtype=torch.long).view(-1, 5).unbind(-1)
-        names = ("rows", "columns", "labels", "questions", "told")
+        answering = torch.tensor(answers, dtype=torch.long).view(-1, 4).unbind(-1)
+        names = ("rows", "columns", "labels", "questions")
         return Asks(
             ids,
             owner,
             within,
             seen,
+            told=torch.stack(marked) if marked else torch.zeros(0, len(texts[0]), dtype=torch.int8),
+            about=torch.tensor(about, dtype=torch.long).view(-1, 3),
             **dict(zip(names, answering, strict=True)),
             topics=[one.topic for row in rows for one in row],
         )
+
+    def _about(self, asked: Asked, column: int, count: int) -> tuple[int, ...]:
+        """`Asks.about` of a question of `count` ids that stands in its row from `column` on."""
+        if not asked.question.about:
+            return -1, -1, -1
+        text = asked.question.text
+        ends = [re.search(rf" {word}\b", text) for word in asked.question.about]
+        first, second = (self._ids(asked.blank, text[: end.end()], "")[1] - 2 for end in ends if end)
+        return column + first, column + second, column + count - 2  # END is the last
 
     def begun(self, rows: Sequence[Sequence[Asked]], count: int) -> Tensor:
         """The first `count` ids of each row's first question, [batch, count]; END where there is none."""
@@ -157,29 +180,37 @@ class Asker:
         return ids
 
 
-def _told(
-    asked: Asked, ids: Sequence[int], before: int, text: Sequence[int], *, both_ways: bool
-) -> list[int]:
-    """For each id of an answer, which are those from `before` on, where in `text` it is to be looked for.
+def _told(asked: Asked, ids: Sequence[int], before: int, text: Sequence[int], *, both_ways: bool) -> Tensor:
+    """For each id of an answer, which are those from `before` on, where in `text` to look: `Asks.told`.
 
-    That is where the only fact that gives the answer says it. Where facts are read from left to right it must
-    stand behind all words of the question, for only there it is known whose it is: an answer before them, as
-    in "Mary took the milk" that of "Who has the milk?", is kept at the last of them; that holds for its first
-    id. IGNORED for all others, and for `NONE`, which no fact says.
+    If one fact gives the answer, where it says it. Where facts are read from left to right that must be
+    behind all words of the question, for only there it is known whose it is: an answer before them, as in
+    "Mary took the milk" that of "Who has the milk?", is kept at the last of them; that holds for its first
+    id. If several do, anywhere in the newest. Nowhere for END, and for `NONE`, which no fact says.
     """
     fact, answer = asked.fact, ids[before:]
-    places = [IGNORED] * len(answer)
+    marks = torch.zeros(len(answer), len(text), dtype=torch.int8)
     if fact is None or fact.start < 0 or fact.stop > len(text) or asked.question.answer == NONE:
-        return places
-    question = set() if both_ways else set(ids[:before])
-    cue = max((place for place in fact if text[place] in question), default=-1)
-    for i, label in enumerate(answer[:-1]):  # without END
-        said = max((place for place in fact if text[place] == label), default=-1)
-        if said > cue:
-            places[i] = said
-        elif i == 0 and cue >= 0:
-            places[i] = cue
-    return places
+        return marks
+    places = [fact] * (len(answer) - 1)
+    if len(asked.question.support) == 1:
+        question = set() if both_ways else set(ids[:before])
+        cue = max((place for place in fact if text[place] in question), default=-1)
+        places = [_said(label, fact, text, cue, first=i == 0) for i, label in enumerate(answer[:-1])]
+    for mark, found in zip(marks, places, strict=False):
+        if found:
+            for span in asked.older:
+                mark[max(0, span.start) : max(0, span.stop)] = -1
+            mark[found.start : found.stop] = 1
+    return marks
+
+
+def _said(label: int, fact: range, text: Sequence[int], cue: int, *, first: bool) -> range:
+    """Where a fact says `label`, if that is behind `cue`; else, if it is the answer's first, the cue."""
+    said = max((place for place in fact if text[place] == label), default=-1)
+    if said > cue:
+        return range(said, said + 1)
+    return range(cue, cue + 1) if first and cue >= 0 else range(0)
 
 
 def _layout(asks: Asks, shown: int, text: int) -> Layout:
@@ -227,4 +258,23 @@ def grade(
     if keys is None or queries is None:
         return Graded(loss, missed)
     asked = [Key(*(part[:, -n:] for part in query)) for query in queries]
-    return Graded(loss, missed, *pointing(asked, keys, at, asks.told))
+    words = None
+    if model.words is not None:
+        shown = torch.cat((state.recent, text, asks.ids), dim=1)
+        words = _words(model, model.words(shown, layout)[:, -n:], asks)
+    return Graded(loss, missed, *pointing(asked, keys, at, asks, words))
+
+
+def _words(model: ArmtModel, own: Tensor, asks: Asks) -> tuple[Tensor, Tensor]:
+    """`asks.about` as the last memory has it, of own codes [batch, n, width].
+
+    Returns:
+        How keys name both words, [answers, d_mem], and the code that is kept, [answers, width].
+    """
+    copier = cast("AssociativeMemory", model.memories[-1]).copier
+    assert copier is not None
+    names = copier.kept
+    stand = (asks.rows * own.shape[1]).unsqueeze(1) + asks.about.clamp(min=0)
+    words = own.flatten(0, 1)[stand]
+    halves = words[:, :2, : 2 * names.width].view(-1, 2, 2, names.width)  # of the first its first entries
+    return names.of(halves.diagonal(dim1=1, dim2=2).mT).flatten(-2), words[:, 2]

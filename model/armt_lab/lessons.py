@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional as F
 
-from armt_lab.asking import Asks
-from armt_lab.pointing import IGNORED
+from armt_lab.asking import IGNORED, Asks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -161,6 +160,7 @@ def padded(asks: Asks, columns: int, answers: int | None = None) -> Asks:
         columns=F.pad(asks.columns, (0, more)),
         labels=F.pad(asks.labels, (0, more), value=IGNORED),
         questions=F.pad(asks.questions, (0, more)),
-        told=F.pad(asks.told, (0, more), value=IGNORED),
+        told=F.pad(asks.told, (0, 0, 0, more)),
+        about=F.pad(asks.about, (0, 0, 0, more), value=-1),
         topics=asks.topics,
     )

@@ -5,10 +5,14 @@ are not bound by it (docs/experiments.md, 14 and 15). So each token of an answer
 to match the key that was written at that token of the fact better than any other that was written since:
 cross entropy over phi(q) . phi(k) / `TEMPERATURE`, the InfoNCE loss of arXiv 1807.03748.
 
-Only of the first memory: what the others hold, such as what follows from several facts, is left to training.
-But the words that keys name, where tokens are copied, are to match by themselves too, and in every memory:
-which word to name is of use only if query and key agree on it, and training alone never came to that
-(docs/experiments.md, 22).
+What follows from several facts is to match what the newest of them was written under in the last memory,
+wherever in that fact. Keys of older facts that gave an answer to the same question are no others: they are
+what it writes over, and so should be alike.
+
+The words that keys name, where tokens are copied, are to match by themselves too, and of what one fact gives
+in every memory: which word to name is of use only if query and key agree on it, and training alone never
+came to that (docs/experiments.md, 22). What follows from several is to be kept under the two words that its
+question is about, as the answer's code: what training alone named there were others (23).
 """
 
 from __future__ import annotations
@@ -24,32 +28,65 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from armt.memory import Key
+    from armt_lab.asking import Asks
 
 TEMPERATURE = 0.1
-IGNORED = -100
-"""What stands for a label where there is none."""
 
 
-def pointing(queries: Sequence[Key], keys: Sequence[Key], at: Tensor, told: Tensor) -> tuple[Tensor, Tensor]:
+def pointing(
+    queries: Sequence[Key],
+    keys: Sequence[Key],
+    at: Tensor,
+    asks: Asks,
+    words: tuple[Tensor, Tensor] | None = None,
+) -> tuple[Tensor, Tensor]:
     """How far queries are from pointing to where each answer was told.
 
     Args:
         queries: of each memory, [batch, asks, ..].
         keys: what each was written with before, [batch, n, ..].
         at: [answers] which of all `queries`, row by row, an answer's tokens are read with.
-        told: [answers] which of its row's `keys` each should match; IGNORED where none is known.
+        asks: what is taught of each answer: to match any key of a place that is 1 in `Asks.told` better than
+            all that are 0; if it has words that it is about, of the last memory, else of the first.
+        words: those words as halves of keys name them, [answers, d_mem], and the code of the answer,
+            [answers, width]; None where tokens are not copied.
 
     Returns:
         The mean loss over those that have one to match, 0 where none has; and how many have.
     """
-    count = (told != IGNORED).sum()
+    told, derived = asks.told, asks.about[:, 0] >= 0
+    known = (told > 0).any(dim=-1)
+    first, last = (_missed(_match(queries[i].phi, keys[i].phi, at), told) for i in (0, -1))
+    loss = torch.where(derived, last, first)
+    if words is not None:
+        pairs = zip(queries, keys, strict=True)
+        once = [_missed(_match(query.names / 2, key.names, at), told) for query, key in pairs]
+        both = _under(queries[-1], keys[-1], at, told, words)
+        loss = loss + torch.where(derived, both, torch.stack(once).mean(dim=0))
+    return torch.where(known, loss, 0.0).sum() / known.sum().clamp(min=1), known.sum()
 
-    def missed(query: Tensor, key: Tensor) -> Tensor:
-        match = (query @ key.mT).flatten(0, 1).index_select(0, at) / TEMPERATURE
-        return F.cross_entropy(match, told, ignore_index=IGNORED, reduction="sum")
 
-    loss = missed(queries[0].phi, keys[0].phi)
-    if keys[0].names.shape[-1]:
-        named = [missed(query.names / 2, key.names) for query, key in zip(queries, keys, strict=True)]
-        loss = loss + torch.stack(named).mean()
-    return loss / count.clamp(min=1), count
+def _match(queries: Tensor, keys: Tensor, at: Tensor) -> Tensor:
+    """Of the queries `at` with their row's keys, [answers, n], over `TEMPERATURE`."""
+    return (queries @ keys.mT).flatten(0, 1).index_select(0, at).float() / TEMPERATURE
+
+
+def _missed(match: Tensor, told: Tensor) -> Tensor:
+    """Cross entropy of `match` [answers, n] against any place that is 1 in `told`, [answers]."""
+    every = match.masked_fill(told < 0, -torch.inf)
+    right = match.masked_fill((told <= 0) & (told > 0).any(dim=-1, keepdim=True), -torch.inf)
+    return every.logsumexp(dim=-1) - right.logsumexp(dim=-1)
+
+
+def _under(query: Key, key: Key, at: Tensor, told: Tensor, words: tuple[Tensor, Tensor]) -> Tensor:
+    """How far an answer is from being kept under both words, and asked for by both, [answers]."""
+    named, answer = words
+    shape = query.names.shape
+    asks = torch.zeros_like(query.names).flatten(0, 1).index_copy(0, at, named).view(shape)
+    match = _match(asks / 2, key.names, at)
+    share = match.masked_fill(told <= 0, -1e4).softmax(dim=-1)
+    shares = share.new_zeros(shape[0] * shape[1], share.shape[1]).index_copy(0, at, share)
+    kept = (shares.view(*shape[:2], -1) @ key.word.float()).flatten(0, 1).index_select(0, at)
+    asked = query.names.flatten(0, 1).index_select(0, at)
+    alike = (asked * named).sum(dim=-1) / 2 + F.cosine_similarity(kept.float(), answer, dim=-1)
+    return _missed(match, told) + (3 - alike) / TEMPERATURE - (share * match).sum(dim=-1)

@@ -198,9 +198,8 @@ class _PeopleAndThings(People):
                 text = f"Where was the {key} before the {place}?"
                 is_there = thing.here is not None and thing.here.place == place
                 kind = "brought" if came.named else "qa3" if is_there else "earlier"
-                asides.append(
-                    (kind, Question(text, came.before, came.facts, tricky=came.before not in short_cuts))
-                )
+                tricky = came.before not in short_cuts
+                asides.append((kind, Question(text, came.before, came.facts, tricky, about=(key, place))))
         return asides
 
 

@@ -75,8 +75,9 @@ class Asked:
         place: how many of the stream's next ids are read before it.
         blank: white space between text and question that no word took up, as texts often end in it.
         is_open: whether the story is of words drawn from the books.
-        fact: where the only fact that gives the answer stands, counted from the stream's next id; None if
-            there are several, or it was told too long ago.
+        fact: where the newest of the facts that give the answer stands, counted from the stream's next id;
+            None if they are two, or it was told too long ago.
+        older: where facts stand that were the newest of those that gave one before.
     """
 
     kind: str
@@ -86,6 +87,7 @@ class Asked:
     blank: str
     is_open: bool
     fact: range | None = None
+    older: Sequence[range] = ()
 
     @property
     def topic(self) -> Topic:
@@ -162,6 +164,7 @@ class Stream:
         self.fact_ends: list[int] = []
         self.told: deque[Told] = deque()
         self.known: deque[tuple[int, Mapping[str, list[Question]]]] = deque([(0, {})])
+        self.answered: dict[str, list[int]] = {}  # the newest fact of each answer that a question had
 
     def _renamed(self) -> list[str]:
         """Which words the story to come draws anew."""
@@ -191,7 +194,11 @@ class Stream:
         end = self.base + len(self.ids)
         self.told.append(Told(start, end, -1))
         self.fact_ends.append(end)
-        self.known.append((end, self._asks()))
+        asks = self._asks()
+        self.known.append((end, asks))
+        now = len(self.fact_ends) - 1
+        for text in {q.text for of_kind in asks.values() for q in of_kind if now in q.support[-1:]}:
+            self.answered.setdefault(text, []).append(now)
 
     def _asks(self) -> Mapping[str, list[Question]]:
         """What may be asked now."""
@@ -234,13 +241,19 @@ class Stream:
             question = min(drawn, key=_newest_support)
             age = at - max((self.fact_ends[i] for i in question.support), default=at)
             blank = self.rng.choice(" \n") if self.rng.random() < BLANK else ""
-            found.append(Asked(kind, question, age, place, blank, self.is_open, self._only_fact(question)))
+            found.append(Asked(kind, question, age, place, blank, self.is_open, *self._facts(question)))
         return found
 
-    def _only_fact(self, question: Question) -> range | None:
-        if len(question.support) != 1:
-            return None
-        end = self.fact_ends[question.support[0]]
+    def _facts(self, question: Question) -> tuple[range | None, list[range]]:
+        if len(question.support) in (0, 2):
+            return None, []
+        newest = question.support[-1]
+        older = [self._span(fact) for fact in self.answered[question.text] if fact < newest]
+        return self._span(newest), [span for span in older if span]
+
+    def _span(self, fact: int) -> range | None:
+        """Where a fact stands, counted from the next id; None if it is forgotten."""
+        end = self.fact_ends[fact]
         i = bisect_left(self.told, end, key=attrgetter("end"))
         if i == len(self.told) or self.told[i].end != end:
             return None

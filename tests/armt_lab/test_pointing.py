@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import random
 from typing import TYPE_CHECKING
@@ -8,10 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 import torch
 from tiny_run import TINY, drawer_of, trainer_in
+from torch.nn import functional as F
 
 from armt.memory import Key
 from armt_lab.asking import Asker
-from armt_lab.pointing import IGNORED, TEMPERATURE, pointing
+from armt_lab.pointing import TEMPERATURE, pointing
 from armt_lab.recipe import Stage
 from armt_lab.streams import Asked, Stream
 from armt_lab.world import Question
@@ -22,7 +24,9 @@ if TYPE_CHECKING:
     from armt_lab.asking import Asks
     from armt_lab.trainer import Trainer
 
-STAGE = Stage(segment=24, segments=2, rows=4, tasks={"qa1": 1, "qa5": 1}, lookahead=0.0, pointing=1.0)
+STAGE = Stage(
+    segment=24, segments=2, rows=4, tasks={"qa1": 1, "qa3": 1, "qa5": 1}, lookahead=0.0, pointing=1.0
+)
 SIZE = 60
 
 
@@ -48,20 +52,22 @@ def test_each_token_of_an_answer_points_to_itself_in_the_fact_that_gives_it(trai
     ids, rows = asked(trainer)
     every = [one for row in rows for one in row]
     asks = Asker(trainer.tokenizer).asks(rows, first=SIZE, told=ids)
-    answers = (asks.told != IGNORED).nonzero().flatten().tolist()
+    answers = (asks.told > 0).any(dim=-1).nonzero().flatten().tolist()
     assert answers
     for answer in answers:
-        row, place, question = asks.rows[answer], asks.told[answer], every[asks.questions[answer]]
+        row, question = asks.rows[answer], every[asks.questions[answer]]
+        (place,) = (asks.told[answer] > 0).nonzero().flatten().tolist()
         assert question.fact is not None
-        assert int(place) in question.fact
+        assert place in question.fact
         assert ids[row, place] == asks.labels[answer]
         told = trainer.tokenizer.decode(ids[row, question.fact.start : question.fact.stop].tolist())
         assert question.question.answer in told
 
 
-def unnamed(phi: torch.Tensor) -> Key:
-    """A key that names no words."""
-    return Key(phi, phi[..., :0])
+def unnamed(phi: torch.Tensor, names: torch.Tensor | None = None) -> Key:
+    """A key under which no word is kept, and that names none."""
+    nothing = phi[..., :0]
+    return Key(phi, nothing if names is None else names, nothing)
 
 
 @pytest.mark.parametrize(
@@ -78,67 +84,158 @@ def test_an_answer_told_before_the_words_of_its_question_is_kept_at_the_last_of_
     question, answer = asks.rsplit(maxsplit=1)
     ids = trainer.tokenizer.encode(fact, add_special_tokens=False).ids
     span = range(3, 3 + len(ids))
-    one = Asked("qa1", Question(question, answer, ()), 0, span.stop, "", is_open=False, fact=span)
+    one = Asked("qa1", Question(question, answer, (0,)), 0, span.stop, "", is_open=False, fact=span)
     asker = Asker(trainer.tokenizer, both_ways=both_ways)
     found = asker.asks([[one]], span.stop, told=torch.tensor([[0, 0, 0, *ids]]))
-    first, *_, end = found.told.tolist()
+    first, *_, end = found.told
     piece = trainer.tokenizer.encode(word, add_special_tokens=False).ids[0 if word[1:] == answer else -1]
-    assert first == 3 + ids.index(piece)
-    assert end == IGNORED
+    assert first.nonzero().tolist() == [[3 + ids.index(piece)]]
+    assert not end.any()
 
 
-def test_what_several_facts_give_or_none_points_nowhere(trainer: Trainer) -> None:
+def test_what_three_facts_give_points_anywhere_into_the_newest_and_older_ones_do_not_count(
+    trainer: Trainer,
+) -> None:
+    text = ["Mary took the milk.", "Mary went to the garden.", "Mary went to the office."]
+    facts = [trainer.tokenizer.encode(" " + fact, add_special_tokens=False).ids for fact in text]
+    starts = [0, *itertools.accumulate(map(len, facts))]
+    took, older, newest = (range(*ends) for ends in itertools.pairwise(starts))
+    text_asked = "Where was the milk before the office?"
+    question = Question(text_asked, "garden", (0, 1, 2), about=("milk", "office"))
+    one = Asked("qa3", question, 0, newest.stop, "", is_open=False, fact=newest, older=[older])
+    ids = torch.tensor([list(itertools.chain(*facts))])
+    asks = Asker(trainer.tokenizer).asks([[one]], newest.stop, told=ids)
+    *answer, end = asks.told.tolist()
+    for marks in answer:
+        assert marks == [0] * len(took) + [-1] * len(older) + [1] * len(newest)
+    assert not any(end)
+    words = [trainer.tokenizer.decode([asks.ids[0, i]]) for i in asks.about[0].tolist()]
+    assert words == [" milk", " office", " garden"]
+
+    at = places_of(asks)
+    queries = torch.zeros(*asks.ids.shape, 2)
+    queries[..., 0] = 1
+    keys = torch.zeros(1, ids.shape[1], 2)
+    keys[:, newest[0]] = keys[:, older[0]] = torch.tensor([0.2, 0.0])
+    elsewhere = torch.zeros_like(keys)
+    loss, count = pointing(
+        [unnamed(queries), unnamed(queries)], [unnamed(elsewhere), unnamed(keys)], at, asks
+    )
+    assert count == len(answer)
+    shares = torch.tensor([math.exp(0.2 / TEMPERATURE), len(newest) - 1, len(took)])
+    assert loss.item() == pytest.approx(-math.log(shares[:2].sum() / shares.sum()), rel=1e-4)
+
+
+def test_a_stream_knows_the_newest_fact_and_older_ones_that_gave_an_answer(trainer: Trainer) -> None:
+    stage = dataclasses.replace(
+        STAGE, tasks={"qa3": 1}, asks={"qa3": 1.0, "earlier": 1.0}, density=(0.9, 1.0)
+    )
+    found = 0
+    for seed in range(8):
+        stream = Stream(drawer_of(trainer).source, stage, random.Random(seed))
+        ids = stream.peek(600)
+        for one in stream.questions([600] * 8):
+            if len(one.question.support) < 3:
+                continue
+            place = one.question.text.removesuffix("?").split()[-1]
+            assert one.fact is not None
+            for span in (one.fact, *one.older):
+                assert trainer.tokenizer.decode(ids[span.start : span.stop]).endswith(f" {place}.")
+                assert span.stop <= one.fact.stop
+            found += bool(one.older)
+    assert found
+
+
+def test_what_two_facts_give_or_none_points_nowhere(trainer: Trainer) -> None:
     ids, rows = asked(trainer)
     asker = Asker(trainer.tokenizer)
-    several = [[one for one in row if len(one.question.support) != 1] for row in rows]
-    assert sum(map(len, several)) > 0
-    assert all(one.fact is None for row in several for one in row)
+    two = [[one for one in row if len(one.question.support) in (0, 2)] for row in rows]
+    assert sum(map(len, two)) > 0
+    assert all(one.fact is None for row in two for one in row)
     nowhere = [[dataclasses.replace(one, fact=None) for one in row] for row in rows]
-    for of_rows, text in ((several, ids), (nowhere, ids), (rows, None)):
-        assert (asker.asks(of_rows, first=SIZE, told=text).told == IGNORED).all()
+    for of_rows, text in ((two, ids), (nowhere, ids), (rows, None)):
+        assert not asker.asks(of_rows, first=SIZE, told=text).told.any()
 
     asks = asker.asks(nowhere, first=SIZE, told=ids)
     keys, queries = torch.ones(4, SIZE, 3), torch.ones(*asks.ids.shape, 3)
-    loss, count = pointing([unnamed(queries)], [unnamed(keys)], places_of(asks), asks.told)
+    loss, count = pointing([unnamed(queries)], [unnamed(keys)], places_of(asks), asks)
     assert (loss.item(), count.item()) == (0.0, 0)
+
+
+def pointed(trainer: Trainer) -> tuple[Asks, torch.Tensor, torch.Tensor]:
+    """Questions after single facts, `at`, and queries that are each the unit vector of the place to match."""
+    ids, rows = asked(trainer)
+    single = [[dataclasses.replace(one, older=()) for one in row if one.fact] for row in rows]
+    asks = Asker(trainer.tokenizer).asks(single, first=SIZE, told=ids)
+    at = places_of(asks)
+    queries = torch.zeros(*asks.ids.shape, SIZE)
+    queries.flatten(0, 1)[at] = (asks.told > 0).float()
+    return asks, at, queries
 
 
 def test_keys_that_are_all_alike_cost_as_much_as_a_guess_and_the_right_one_alone_nothing(
     trainer: Trainer,
 ) -> None:
-    ids, rows = asked(trainer)
-    asks = Asker(trainer.tokenizer).asks(rows, first=SIZE, told=ids)
-    at, told = places_of(asks), asks.told
+    asks, at, queries = pointed(trainer)
     keys = torch.zeros(4, SIZE, SIZE)
-    queries = torch.ones(*asks.ids.shape, SIZE) * SIZE**-0.5
-    alike, count = pointing([unnamed(queries)], [unnamed(keys)], at, told)
+    alike, count = pointing([unnamed(queries)], [unnamed(keys)], at, asks)
     assert alike.item() == pytest.approx(math.log(SIZE), abs=1e-4)
-    assert count == (told != IGNORED).sum() > 0
+    assert count == (asks.told > 0).sum() > 0
 
     keys[:] = torch.eye(SIZE)
-    queries.flatten(0, 1)[at[told != IGNORED]] = torch.eye(SIZE)[told[told != IGNORED]]
-    right, _ = pointing([unnamed(queries)], [unnamed(keys)], at, told)
+    right, _ = pointing([unnamed(queries)], [unnamed(keys)], at, asks)
     nothing = pytest.approx(math.log1p((SIZE - 1) * math.exp(-1 / TEMPERATURE)), abs=1e-4)
     assert right.item() == nothing
 
 
 def test_the_words_that_keys_name_are_to_match_too_in_every_memory(trainer: Trainer) -> None:
-    ids, rows = asked(trainer)
-    asks = Asker(trainer.tokenizer).asks(rows, first=SIZE, told=ids)
-    at, told = places_of(asks), asks.told
+    asks, at, queries = pointed(trainer)
     keys = torch.eye(SIZE).expand(4, -1, -1)
-    queries = torch.zeros(*asks.ids.shape, SIZE)
-    queries.flatten(0, 1)[at[told != IGNORED]] = torch.eye(SIZE)[told[told != IGNORED]]
     names = torch.cat((keys, keys), dim=-1)  # both halves name a word
     asked_for = torch.cat((queries, queries), dim=-1)
     silent = torch.zeros_like(names)
-    right, _ = pointing([unnamed(queries)], [unnamed(keys)], at, told)
+    right, _ = pointing([unnamed(queries)], [unnamed(keys)], at, asks)
 
-    named, _ = pointing(2 * [Key(queries, asked_for)], 2 * [Key(keys, names)], at, told)
-    half, _ = pointing(2 * [Key(queries, asked_for)], [Key(keys, names), Key(keys, silent)], at, told)
+    unused = torch.zeros(len(at), 2 * SIZE), torch.zeros(len(at), 0)
+    twice = 2 * [unnamed(queries, asked_for)]
+    named, _ = pointing(twice, 2 * [unnamed(keys, names)], at, asks, unused)
+    half, _ = pointing(twice, [unnamed(keys, names), unnamed(keys, silent)], at, asks, unused)
 
     torch.testing.assert_close(named, 2 * right)
     torch.testing.assert_close(half, 1.5 * right + math.log(SIZE) / 2)
+
+
+def test_what_is_derived_is_to_be_kept_and_asked_for_under_the_words_that_it_is_about(
+    trainer: Trainer,
+) -> None:
+    facts = "Mary took the milk. Mary went to the garden. Mary went to the office."
+    ids = trainer.tokenizer.encode(facts, add_special_tokens=False).ids
+    newest = range(len(ids) - 6, len(ids))
+    question = Question(
+        "Where was the milk before the office?", "garden", (0, 1, 2), about=("milk", "office")
+    )
+    one = Asked("qa3", question, 0, len(ids), "", is_open=False, fact=newest)
+    asks = Asker(trainer.tokenizer).asks([[one]], len(ids), told=torch.tensor([ids]))
+    at, place = places_of(asks), newest[-1]
+    phi = torch.zeros(1, len(ids), 3)
+    first, second, answer = F.normalize(torch.randn(3, 16), dim=-1)
+
+    def loss(
+        asked_for: tuple[torch.Tensor, ...], named: tuple[torch.Tensor, ...], kept: torch.Tensor
+    ) -> float:
+        names, words = torch.zeros(1, len(ids), 32), torch.zeros(1, len(ids), 16)
+        names[:, place], words[:, place] = torch.cat(named), kept
+        query = torch.cat(asked_for).expand(*asks.ids.shape, -1)
+        words_of = (torch.cat((first, second)).expand(len(at), -1), answer.expand(len(at), -1))
+        queries = Key(phi[:, : asks.ids.shape[1]].expand(1, asks.ids.shape[1], 3), query, query[..., :0])
+        return pointing([queries], [Key(phi, names, words)], at, asks, words_of)[0].item()
+
+    both, nothing = (first, second), torch.zeros(16)
+    right = loss(both, both, answer)
+    assert loss((first, nothing), both, answer) == pytest.approx(right + 0.5 / TEMPERATURE, rel=1e-4)
+    assert loss(both, both, -answer) > right + 1 / TEMPERATURE
+    assert loss(both, (first, nothing), answer) > right + 1
+    assert loss(both, (second, first), answer) > right + 1
 
 
 def test_training_to_point_brings_queries_and_keys_of_a_fact_together(trainer: Trainer) -> None:
