@@ -248,7 +248,7 @@ class Stream:
         if len(question.support) in (0, 2):
             return None, []
         newest = question.support[-1]
-        older = [self._span(fact) for fact in self.answered[question.text] if fact < newest]
+        older = [self._span(fact) for fact in self.answered.get(question.text, ()) if fact < newest]
         return self._span(newest), [span for span in older if span]
 
     def _span(self, fact: int) -> range | None:
