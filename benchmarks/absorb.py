@@ -9,6 +9,7 @@ books have no facts in them: a segment on which a gate opens is a mistake of the
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import time
 from functools import partial
@@ -30,27 +31,30 @@ if TYPE_CHECKING:
 TURN = 256  # segments each way before the other has its turn
 
 
-def one_by_one(model: ArmtModel, segments: torch.Tensor, state: MemoryState) -> tuple[MemoryState, int]:
-    """The memory after the segments, and how many of them changed it."""
-    wrote = 0
+def one_by_one(model: ArmtModel, segments: torch.Tensor, state: MemoryState) -> list[MemoryState]:
+    """The memory before the segments and after each."""
+    states = [state]
     for segment in segments:
-        after = model.absorb(segment[None], state)
-        wrote += not torch.equal(after.W, state.W)
-        state = after
-    return state, wrote
+        states.append(model.absorb(segment[None], states[-1]))
+    return states
 
 
 def ahead(
     model: ArmtModel, segments: torch.Tensor, state: MemoryState, pool: RowPool | None
-) -> tuple[MemoryState, int]:
-    """The same, as the engine does it."""
-    wrote = done = 0
+) -> list[MemoryState]:
+    """The memory before the segments and after each turn, as the engine reads them."""
+    states, done = [state], 0
     while done < len(segments):
         run = segments[done : done + AHEAD_IDS // model.config.segment_size]
-        ((read, after),) = model.absorb_ahead([run], [state], pool)
-        wrote += not torch.equal(after.W, state.W)
-        state, done = after, done + read
-    return state, wrote
+        ((read, after),) = model.absorb_ahead([run], [states[-1]], pool)
+        states.append(after)
+        done += read
+    return states
+
+
+def changes(states: list[MemoryState]) -> int:
+    """How many of them differ from the one before."""
+    return sum(not torch.equal(a.W, b.W) for a, b in itertools.pairwise(states))
 
 
 @torch.inference_mode()
@@ -78,9 +82,10 @@ def main() -> None:
     for start in range(0, len(segments), TURN):
         for way, read in enumerate(ways):
             began = time.perf_counter()
-            states[way], count = read(loaded.model, segments[start : start + TURN], states[way])
+            passed = read(loaded.model, segments[start : start + TURN], states[way])
             seconds[way] += time.perf_counter() - began
-            wrote[way] += count
+            wrote[way] += changes(passed)
+            states[way] = passed[-1]
     tokens = segments.numel()
     result = {
         "model": options.model,

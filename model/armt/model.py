@@ -122,21 +122,26 @@ class ArmtModel(nn.Module):
 
         parts = [read(slice(None))] if pool is None else pool.map(read, len(ids))
         wrote = [flag for _, flags in parts for flag in flags]
-        reads, lasts, first = [], [], 0
-        for run in runs:
+        found: list[tuple[int, MemoryState]] = []
+        writers: dict[int, int] = {}  # by session, the row of its segment that writes
+        first = 0
+        for i, (run, state) in enumerate(zip(runs, states, strict=True)):
             flags = wrote[first : first + len(run)]
-            reads.append(flags.index(True) + 1 if True in flags else len(run))
-            lasts.append(first + reads[-1] - 1)
+            count = flags.index(True) + 1 if True in flags else len(run)
+            if True in flags:
+                writers[i] = first + count - 1
+            found.append((count, state.past(run[:count].view(1, -1), count)))
             first += len(run)
-        # Of each session only the last segment read can have written, so only there is it computed what.
-        rows = torch.tensor(lasts, device=self.device)
-        sources = [Source.cat(layer) for layer in zip(*(part for part, _ in parts), strict=True)]
-        after, _ = self._write([source.rows(rows) for source in sources], ids[rows], start.rows(rows))
-        memories = [after.row(i) for i in range(len(runs))]
-        return [
-            (read, dataclasses.replace(memory, segments=memory.segments + read - 1))
-            for read, memory in zip(reads, memories, strict=True)
-        ]
+        if writers:  # seldom in text with nothing to keep, so what is not needed for it waits until here
+            rows = torch.tensor(list(writers.values()), device=self.device)
+            layers = zip(*(sources for sources, _ in parts), strict=True)
+            sources = [Source.cat(layer).rows(rows) for layer in layers]
+            after, _ = self._write(sources, ids[rows], start.rows(rows))
+            for row, i in enumerate(writers):
+                count, memory = found[i]
+                written = after.row(row)
+                found[i] = count, dataclasses.replace(memory, W=written.W, z=written.z)
+        return found
 
     def forward_segment(self, ids: Tensor, state: MemoryState) -> tuple[Tensor, MemoryState]:
         """Absorb, with logits: ids [batch, n <= segment_size] -> [batch, n, vocab] and the new memories."""
@@ -263,8 +268,7 @@ class ArmtModel(nn.Module):
         pairs = zip(sources, self._slots(state).values(), strict=True)
         written = [memory.write(m, W, z, first, view) for (m, view), (memory, W, z) in pairs]
         Ws, zs, logits, keys = zip(*written, strict=True)
-        recent = torch.cat((state.recent, ids), dim=1)[:, ids.shape[1] :]
-        after = MemoryState(torch.stack(Ws), torch.stack(zs), state.segments + 1, recent)
+        after = dataclasses.replace(state.past(ids, 1), W=torch.stack(Ws), z=torch.stack(zs))
         return after, Trace(torch.stack(logits), keys)
 
     def _positions(self, state: MemoryState, start: int, n: int, *, write: bool = False) -> Tensor:

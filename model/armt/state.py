@@ -86,6 +86,11 @@ class MemoryState:
         """Row `i` as a batch of one."""
         return self.rows(slice(i, i + 1))
 
+    def past(self, ids: Tensor, segments: int) -> MemoryState:
+        """The same memories behind so many segments, whose ids are [batch, n], that wrote nothing."""
+        recent = torch.cat((self.recent, ids), dim=1)[:, ids.shape[1] :]
+        return MemoryState(self.W, self.z, self.segments + segments, recent)
+
     def to(self, device: torch.device | str) -> MemoryState:
         """The same memory on another device."""
         return MemoryState(*(t.to(device) for t in self._tensors))

@@ -269,8 +269,10 @@ def test_reading_ahead_stops_behind_the_first_segment_that_writes() -> None:
     with torch.no_grad():
         assert [count for count, _ in open_.absorb_ahead([segments], [open_.empty_state()])] == [1]
         assert [count for count, _ in soft.absorb_ahead([segments], [soft.empty_state()])] == [1]
-        ((count, state),) = shut.absorb_ahead([segments], [shut.empty_state()])
+        before = shut.empty_state()
+        ((count, state),) = shut.absorb_ahead([segments], [before])
 
     assert count == 5
     assert state.segments.tolist() == [5]
+    assert state.W is before.W  # nothing was written, so there is nothing to copy
     assert not state.W.any()
