@@ -14,7 +14,7 @@ import tiny
 from armt.decode import decode
 from armt.sampling import Sampling
 from armt_server.errors import FingerprintMismatch
-from armt_server.sessions.absorber import MOST_FOLD_BYTES
+from armt_server.sessions.reading import MOST_FOLD_BYTES
 from armt_server.sessions.snapshots import MARGIN
 
 ASKED = Sampling(max_tokens=24)

@@ -30,22 +30,14 @@ from armt_server.sessions.reading import Reached, Reading, Resident
 from armt_server.sessions.snapshots import Snapshots
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
     from armt_server.engine import Engine
     from armt_server.sessions.fold import Folded
     from armt_server.settings import Settings
     from armt_server.store import SessionRecord, StateStore
 
 log = logging.getLogger(__name__)
-
-READ_BYTES: Final = 256 * 1024
-"""Bytes read from the store at once."""
-
-FOLD_BYTES: Final = 16 * 1024
-"""Bytes folded at once: how often progress is published, and how much of it a shutdown may cost."""
-
-MOST_FOLD_BYTES: Final = 64 * 1024
-FOLD_SECONDS: Final = 0.25
-"""More bytes are folded at once where that takes no longer: a fast model loses time between two folds."""
 
 FIRST_RETRY_SECONDS: Final = 0.1
 LAST_RETRY_SECONDS: Final = 5.0
@@ -190,27 +182,37 @@ class Absorber:
     async def _catch_up(self, reading: Reading) -> None:
         """Fold the log from where the reading is to its end."""
         reading.woken.clear()
-        piece = FOLD_BYTES
         while True:
             resident = reading.resident
             if resident is None:
                 resident = reading.begin(await self.snapshots.recover(reading.id))
                 self._publish(reading, resident)
             try:
-                data = await self._store.read_log(reading.id, resident.folded.offset, READ_BYTES)
+                if not await self._fold(reading, resident.folded):
+                    return
             except LogTrimmed:  # another worker is ahead of us and has saved its work: take that
                 reading.resident = None
-                continue
-            if not data:
-                return
-            began = time.perf_counter()
-            async with contextlib.aclosing(fold(self._engine, resident.folded, data, piece)) as steps:
-                async for folded in steps:
-                    await self._step(reading, folded)
-                    if self._closing:
-                        raise ShuttingDown
-            bytes_per_second = len(data) / (time.perf_counter() - began)
-            piece = min(max(FOLD_BYTES, int(FOLD_SECONDS * bytes_per_second)), MOST_FOLD_BYTES)
+
+    async def _fold(self, reading: Reading, folded: Folded) -> bool:
+        """Take a reading from this fold to the log's end as it is then; whether there was any more."""
+        async with (
+            contextlib.aclosing(self._pieces(reading, folded.offset)) as pieces,
+            contextlib.aclosing(fold(self._engine, folded, pieces)) as steps,
+        ):
+            began, offset = time.perf_counter(), folded.offset
+            async for further in steps:
+                reading.pace(further.offset - offset, time.perf_counter() - began)
+                await self._step(reading, further)
+                if self._closing:
+                    raise ShuttingDown
+                began, offset = time.perf_counter(), further.offset
+        return offset > folded.offset
+
+    async def _pieces(self, reading: Reading, offset: int) -> AsyncGenerator[bytes, None]:
+        """The log from an offset to its end."""
+        while piece := await self._store.read_log(reading.id, offset, reading.piece_bytes):
+            yield piece
+            offset += len(piece)
 
     async def _step(self, reading: Reading, folded: Folded) -> None:
         """Take a fold one piece further on, and save it when it is time."""

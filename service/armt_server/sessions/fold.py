@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import itertools
 from typing import TYPE_CHECKING
 
 from armt.codec import Snapshot
 from armt.text import TextState
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator
+    from collections.abc import AsyncGenerator, AsyncIterator
 
     from armt.state import MemoryState
     from armt_server.engine import Engine
@@ -64,10 +63,10 @@ class Folded:
         return self.segments * segment_size + len(self.tail_ids)
 
 
-async def fold(engine: Engine, folded: Folded, data: bytes, piece_bytes: int) -> AsyncGenerator[Folded, None]:
-    """Read `data`, the bytes of the log after `folded`, by pieces: tokenise, cut full segments, absorb them.
+async def fold(engine: Engine, folded: Folded, pieces: AsyncIterator[bytes]) -> AsyncGenerator[Folded, None]:
+    """Read on in the log behind `folded`: tokenise each piece of it, cut full segments, absorb them.
 
-    There must be at least a byte. While a piece is absorbed the next one is tokenised.
+    While a piece is absorbed the next one is fetched and tokenised.
 
     Yields:
         The fold after each piece.
@@ -75,22 +74,28 @@ async def fold(engine: Engine, folded: Folded, data: bytes, piece_bytes: int) ->
     Raises:
         ContextFull: the model cannot take more segments.
         ShuttingDown: the engine was drained; nothing of the piece counts as read.
+        ServerError: what fetching a piece raises.
     """
-    pieces = [data[start : start + piece_bytes] for start in range(0, len(data), piece_bytes)]
-    coming = _tokenise(engine, folded.text, pieces[0])
+    coming = asyncio.create_task(_tokenise(engine, folded.text, pieces))
     try:
-        for piece, following in itertools.zip_longest(pieces, pieces[1:]):
-            decided, text = await coming
-            if following is not None:
-                coming = _tokenise(engine, text, following)
-            folded = await _absorb(engine, folded, len(piece), decided, text)
+        while (found := await coming) is not None:
+            count, decided, text = found
+            coming = asyncio.create_task(_tokenise(engine, text, pieces))
+            folded = await _absorb(engine, folded, count, decided, text)
             yield folded
     finally:
         coming.cancel()
+        await asyncio.gather(coming, return_exceptions=True)
 
 
-def _tokenise(engine: Engine, text: TextState, data: bytes) -> asyncio.Task[tuple[list[int], TextState]]:
-    return asyncio.create_task(asyncio.to_thread(engine.tokenizer.feed, text, data))
+async def _tokenise(
+    engine: Engine, text: TextState, pieces: AsyncIterator[bytes]
+) -> tuple[int, list[int], TextState] | None:
+    """Of the next piece its bytes, and the ids and the text that they come to; None if there is none."""
+    piece = await anext(pieces, None)
+    if piece is None:
+        return None
+    return len(piece), *await asyncio.to_thread(engine.tokenizer.feed, text, piece)
 
 
 async def _absorb(engine: Engine, folded: Folded, count: int, decided: list[int], text: TextState) -> Folded:

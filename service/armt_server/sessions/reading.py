@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from armt_server.errors import StoreUnavailable
 
@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from armt_server.sessions.fold import Folded
     from armt_server.sessions.snapshots import Loaded
     from armt_server.sessions.values import MemorySource
+
+FOLD_BYTES: Final = 16 * 1024
+"""Bytes folded at once: how often progress is published, and how much of it a shutdown may cost."""
+
+MOST_FOLD_BYTES: Final = 64 * 1024
+FOLD_SECONDS: Final = 0.25
+"""More bytes are folded at once where that takes no longer: a fast model loses time between two folds."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +65,7 @@ class Reading:
         origin: what this worker began from: None was at hand; replaced when the session is recovered anew.
         woken: set when there may be something to do: more log, or hurry.
         hurry: save and end as soon as the log's end is reached, without resting first.
+        piece_bytes: how much of the log is folded at once.
         tried: the fold that was last saved, or tried to be.
         gone: why the task is cancelled, when it is because of the session and not because the server stops.
     """
@@ -68,6 +76,7 @@ class Reading:
         self.origin: Loaded | None = None
         self.woken = asyncio.Event()
         self.hurry = False
+        self.piece_bytes = FOLD_BYTES
         self.gone: ServerError | None = None
         self.tried: Folded | None = None if resident is None else resident.folded
         self._waiters: list[tuple[int, asyncio.Future[Folded]]] = []
@@ -77,6 +86,11 @@ class Reading:
         """Tells the task that there may be something to do."""
         self.hurry |= hurry
         self.woken.set()
+
+    def pace(self, count: int, seconds: float) -> None:
+        """Choose the size of pieces by how long one of `count` bytes took."""
+        fitting = int(FOLD_SECONDS * count / seconds)
+        self.piece_bytes = min(max(FOLD_BYTES, fitting), MOST_FOLD_BYTES)
 
     def begin(self, loaded: Loaded) -> Resident:
         """Go on from a recovered fold."""
