@@ -14,6 +14,7 @@ from workers import PROSE, SOON, Worker, assert_read, working
 from armt.sampling import Sampling
 from armt.state import MemoryState
 from armt_server.errors import SessionNotFound, StoreUnavailable
+from armt_server.sessions.reading import FOLD_BYTES
 from redis_server import RedisServer
 
 if TYPE_CHECKING:
@@ -56,6 +57,32 @@ async def test_sessions_are_absorbed_together(worker: Worker, model: HashChain):
         await worker.read(session_id)
         assert_read(worker, session_id, f"{i} " + PROSE)
     assert max(model.batches) > 1
+
+
+async def test_the_log_is_fetched_on_while_a_piece_of_it_is_absorbed(
+    worker: Worker, model: HashChain, monkeypatch: pytest.MonkeyPatch
+):
+    text = PROSE * (FOLD_BYTES // len(PROSE.encode()) + 1)
+    fetched, on = [], asyncio.Event()
+    read_log = worker.store.read_log
+
+    async def noted(session_id: str, start: int, limit: int) -> bytes:
+        fetched.append(start)
+        if start:
+            on.set()
+        return await read_log(session_id, start, limit)
+
+    monkeypatch.setattr(worker.store, "read_log", noted)
+    session_id = await worker.create()
+    model.gate.clear()
+    await worker.append(session_id, text)
+    async with asyncio.timeout(SOON):
+        await on.wait()
+    assert fetched == [0, FOLD_BYTES]
+    assert model.batches == []  # the first piece waits at the gate
+    model.gate.set()
+    await worker.read(session_id)
+    assert_read(worker, session_id, text)
 
 
 async def test_a_session_deleted_while_it_is_absorbed_ends_quietly(
