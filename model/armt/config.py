@@ -19,8 +19,8 @@ WriteRule = Literal["official", "paper", "sequential"]
 Gate = Literal["sigmoid", "hard"]
 """sigmoid: never quite nothing; hard: ours, a sigmoid that reaches 0 and 1 (see `memory.hard`)."""
 
-Features = Literal["dpfp", "product"]
-"""How phi makes a key of d_mem numbers: see `memory.dpfp` and, ours, `memory.product`."""
+Features = Literal["dpfp", "product", "bind"]
+"""How phi makes a key of d_mem numbers: see `memory.dpfp`, `memory.product`, `memory.bind`."""
 
 LONGEST_CODE = 512
 """Bits of the hash that a token's code is made of."""
@@ -54,7 +54,8 @@ class ArmtConfig:
         correction: scale what is added to z by how new the key is.
         wrap_layers: one flag per layer, whether it has a memory; None means all.
         wrap_pos: paper-era GPT-2: memory tokens have position rows of their own, the last of the table.
-        features: what phi is; see `Features`. With dpfp it has 6 * d_mem entries, with product (d_mem / 2)^2.
+        features: what phi is; see `Features`. With dpfp it has 6 * d_mem entries, with product (d_mem / 2)^2,
+            with bind d_mem / 2.
         gate: how the strength b of a write is made of its logit; see `Gate`.
         normalise_write: take keys, values and gates from m / rms(m) instead of m, so that what is written
             does not grow with the residual stream.
@@ -74,7 +75,7 @@ class ArmtConfig:
             models whose text itself writes and that fold the tail.
         copying: entries of the code that each token has, by which a memory keeps tokens as they are, behind
             its values and in its keys, and says them (`copying.Copier`); a multiple of 8, at most 512, and at
-            least d_mem, which is even. 0: nothing is copied.
+            least half of d_mem, which is even. 0: nothing is copied.
             For models whose text itself writes, from left to right.
     """
 
@@ -130,8 +131,8 @@ class ArmtConfig:
             raise ConfigError(
                 "features, gate and normalise_write are options of the sequential write rule only"
             )
-        if self.features == "product" and self.d_mem % 2:
-            raise ConfigError(f"product features need an even d_mem, not {self.d_mem}")
+        if self.features != "dpfp" and self.d_mem % 2:
+            raise ConfigError(f"{self.features} features need an even d_mem, not {self.d_mem}")
 
     def _check_whole(self, name: str, least: int) -> None:
         value = getattr(self, name)
@@ -156,9 +157,9 @@ class ArmtConfig:
         self._check_whole("copying", least=0)
         if self.copying % 8 or self.copying > LONGEST_CODE:
             raise ConfigError(f"copying is a multiple of 8 up to {LONGEST_CODE}, not {self.copying}")
-        if self.copying and (self.d_mem % 2 or self.d_mem > self.copying):
+        if self.copying and (self.d_mem % 2 or self.d_mem > 2 * self.copying):
             raise ConfigError(
-                f"copying {self.copying} needs an even d_mem up to as much, not {self.d_mem}: "
+                f"copying {self.copying} needs an even d_mem up to twice as much, not {self.d_mem}: "
                 "each half of a key can name a word by so much of its code"
             )
         if self.copying and (self.num_mem_tokens or self.bidirectional):
@@ -201,7 +202,8 @@ class ArmtConfig:
     @property
     def d_key(self) -> int:
         """Entries of phi(k)."""
-        return (self.d_mem // 2) ** 2 if self.features == "product" else 2 * NU * self.d_mem
+        half = self.d_mem // 2
+        return {"dpfp": 2 * NU * self.d_mem, "product": half**2, "bind": half}[self.features]
 
     @property
     def d_value(self) -> int:

@@ -165,6 +165,14 @@ class View(NamedTuple):
         return View(self.x[indices], self.own[indices], self.heard[indices])
 
 
+def halves(code: Tensor, width: int) -> tuple[Tensor, Tensor]:
+    """What either half of a key has of a code [..., copying]: its first entries, and its last ones reversed.
+
+    So a word is another in the second half than in the first, and of words that are whole all is there.
+    """
+    return code[..., :width], code.flip(-1)[..., :width]
+
+
 class Picks(nn.Module):
     """Which words in view tokens mean: a look back at what they are and what they heard, a softmax for each.
 
@@ -178,9 +186,9 @@ class Picks(nn.Module):
     one may look for what a token heard where another looks for its own word.
     """
 
-    def __init__(self, config: ArmtConfig, words: int, far: float = 0.0) -> None:
+    def __init__(self, config: ArmtConfig, words: int, width: int, far: float = 0.0) -> None:
         super().__init__()
-        self.words = words
+        self.words, self.width = words, width
         self.far = nn.Parameter(torch.full((words,), far))
         self.W_pq = nn.Linear(config.d_model, words * PICK, bias=False)
         self.W_pk = nn.Linear(config.d_model, words * PICK, bias=False)
@@ -188,17 +196,16 @@ class Picks(nn.Module):
         nn.init.zeros_(self.W_ph.weight)
         self.again = nn.Linear(config.d_model, 1)
 
-    def forward(self, m: Tensor, view: View, width: int, own: Tensor | None = None) -> Tensor:
+    def forward(self, m: Tensor, view: View, own: Tensor | None = None) -> Tensor:
         """The words that are picked.
 
         Args:
             m: those that pick, the last in view, [batch, m, d_model].
             view: with n >= m tokens.
-            width: entries of a code that a word has of it; the next word the next ones.
             own: what is added to a_tt, [batch, m].
 
         Returns:
-            [batch, m, words, width], float32.
+            [batch, m, words, width], float32: the first as `halves` has it first, the second as second.
         """
         m, x = _even(m), _even(view.x)
         before = x.shape[1] - m.shape[1]
@@ -215,8 +222,8 @@ class Picks(nn.Module):
         again = (self.again(x) + AGAIN).mT.unsqueeze(1)
         heard_picks = picks + queries @ heard_keys.mT * PICK**-0.5 + F.logsigmoid(again)
         shares = torch.cat((picks + F.logsigmoid(-again), heard_picks), dim=-1).softmax(dim=-1)
-        told = torch.cat((view.own, view.heard), dim=1)[..., : self.words * width].float()
-        return (shares @ self._heads(told)).transpose(1, 2)
+        told = halves(torch.cat((view.own, view.heard), dim=1).float(), self.width)[: self.words]
+        return (shares @ torch.stack(told, dim=1)).transpose(1, 2)
 
     def _heads(self, x: Tensor) -> Tensor:
         """[batch, n, words * width] -> [batch, words, n, width]."""
@@ -235,21 +242,21 @@ class Names(nn.Module):
 
     def __init__(self, config: ArmtConfig) -> None:
         super().__init__()
-        self.picks = Picks(config, 2, FAR)
+        self.width = config.d_mem // 2
+        self.picks = Picks(config, 2, self.width, FAR)
         self.named = nn.Linear(config.d_model, 2)
         self.named.bias.data.copy_(torch.tensor(NAMED))
-        self.width = config.d_mem // 2
         self.scale = (config.copying / self.width) ** 0.5
 
     def forward(self, key: Tensor, m: Tensor, view: View) -> tuple[Tensor, Tensor]:
         """Keys [batch, m, d_mem] of m [batch, m, d_model] with the words they name; and those words alone."""
-        names = self.of(self.picks(m, view, self.width))
+        names = self.of(self.picks(m, view))
         share = torch.sigmoid(self.named(_even(m))).unsqueeze(-1)
-        halves = F.normalize(key.view(*key.shape[:-1], 2, -1), dim=-1)
-        return ((1 - share) * halves + share * names).flatten(-2), names.flatten(-2)
+        learnt = F.normalize(key.view(*key.shape[:-1], 2, -1), dim=-1)
+        return ((1 - share) * learnt + share * names).flatten(-2), names.flatten(-2)
 
     def of(self, words: Tensor) -> Tensor:
-        """What the halves are to name of words: n of entries [.., 2, width] of their codes, as long."""
+        """What the halves are to name of words: n of their codes' `halves` [.., 2, width]."""
         names = self.scale * words
         return names / names.norm(dim=-1, keepdim=True).clamp(min=1)
 
@@ -269,7 +276,7 @@ class Copier(nn.Module):
 
     def __init__(self, config: ArmtConfig) -> None:
         super().__init__()
-        self.picks = Picks(config, 1)
+        self.picks = Picks(config, 1, config.copying)
         self.own = nn.Linear(config.d_model, 1)
         self.say = nn.Linear(config.d_model, 1)
         self.asked = Names(config)
@@ -282,7 +289,7 @@ class Copier(nn.Module):
     def word(self, m: Tensor, view: View) -> Tensor:
         """What tokens write behind their values: m [batch, writers, d_model] -> [batch, writers, width]."""
         own = OWN + self.own(_even(m)).squeeze(-1)
-        return self.picks(m, view, view.own.shape[-1], own).squeeze(2)
+        return self.picks(m, view, own).squeeze(2)
 
 
 def _even(x: Tensor) -> Tensor:

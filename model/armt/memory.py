@@ -62,6 +62,23 @@ def product(x: Tensor) -> Tensor:
     return (a.unsqueeze(-1) * b.unsqueeze(-2)).flatten(-2)
 
 
+def bind(x: Tensor) -> Tensor:
+    """A feature map for keys of two words: phi = a * b / |a * b|, entry by entry, a and b the halves of x.
+
+    Of codes of signs, keys of two other words, or of one, are as little alike as the codes are: a cosine of 0
+    with a deviation of (d_mem / 2)^-0.5. Where `product` gives as many entries, a word has the square root of
+    so many to be told from another by. Multiplicative binding (Gayler, arXiv cs/0412059).
+
+    Args:
+        x: [..., d_mem], d_mem even.
+
+    Returns:
+        [..., d_mem / 2], of length 1 (0 where a half is).
+    """
+    a, b = x.chunk(2, dim=-1)
+    return F.normalize(a * b, dim=-1)
+
+
 SHUT = -math.log(11)
 """The logit up to which `hard` is 0: 1.2 sigmoid(x) = 0.1, x = -log 11."""
 
@@ -84,11 +101,13 @@ class Key(NamedTuple):
         phi: [batch, n, d_key].
         names: the words that its halves name, [batch, n, d_mem]; [batch, n, 0] where tokens are not copied.
         word: the code that is kept under it, [batch, n, width]; [batch, n, 0] where it only asks.
+        gate: how much of what it is for is written, [batch, n, 1]; [batch, n, 0] where it only asks.
     """
 
     phi: Tensor
     names: Tensor
     word: Tensor
+    gate: Tensor
 
 
 class Trace(NamedTuple):
@@ -144,9 +163,10 @@ class AssociativeMemory(nn.Module):
         self.W_mb = nn.Linear(config.d_model, 1)
         self.copier = Copier(config) if config.copying else None
 
-    def _phi(self, x: Tensor) -> Tensor:
-        if self.features == "product":
-            return product(x)
+    def phi(self, x: Tensor) -> Tensor:
+        """The feature map of keys, [..., d_mem] -> [..., d_key]."""
+        if self.features != "dpfp":
+            return product(x) if self.features == "product" else bind(x)
         phi = dpfp(x)
         return phi if self.rule == "paper" else F.normalize(phi, dim=-1)
 
@@ -184,10 +204,10 @@ class AssociativeMemory(nn.Module):
 
     def _key(self, key: Tensor, names: Names | None, m: Tensor, view: View | None) -> Key:
         if names is None:
-            return Key(self._phi(key), key[..., :0], key[..., :0])
+            return Key(self.phi(key), *[key[..., :0]] * 3)
         assert view is not None, "a model that copies tokens needs to see them"
         key, words = names(key, m, view)
-        return Key(self._phi(key), words, words[..., :0])
+        return Key(self.phi(key), words, *[words[..., :0]] * 2)
 
     def write(
         self, m: Tensor, W: Tensor, z: Tensor, first: Tensor, view: View | None = None
@@ -215,6 +235,7 @@ class AssociativeMemory(nn.Module):
                 key = key._replace(word=self.copier.word(m, view))
                 v = torch.cat((v, key.word), dim=-1)
             k, b = key.phi, self.gate(logits)
+            key = key._replace(gate=b)
             logits = logits.squeeze(-1)
             if self.rule == "sequential":
                 return W + k.mT @ self._in_turn(k, v - k @ W, b), z, logits, key

@@ -43,6 +43,9 @@ def phi(config: ArmtConfig, x: Tensor) -> Tensor:
     if config.features == "product":
         a, b = x[: len(x) // 2], x[len(x) // 2 :]
         return torch.outer(a, b).flatten() / max(float(a.norm() * b.norm()), 1e-12)
+    if config.features == "bind":
+        both = x[: len(x) // 2] * x[len(x) // 2 :]
+        return both / max(float(both.norm()), 1e-12)
     return dpfp(x, normalise=config.write_rule != "paper")
 
 

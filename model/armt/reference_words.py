@@ -102,7 +102,8 @@ def naming(config: ArmtConfig, names: Names, key: Tensor, m: Tensor, seen: Seen)
     half = config.d_mem // 2
     halves = []
     for which, part in enumerate((key[:half], key[half:])):
-        name = picked(names.picks, which, m, seen)[which * half : (which + 1) * half]
+        whole = picked(names.picks, which, m, seen)
+        name = torch.tensor([float(whole[-1 - i if which else i]) for i in range(half)])
         name = name * (config.copying / half) ** 0.5
         name = name / max(1.0, float(name.norm()))
         share = torch.sigmoid((names.named.weight @ even(m) + names.named.bias)[which])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import multiprocessing
 import pickle
 from collections import deque
@@ -48,6 +49,7 @@ class Setup(NamedTuple):
 def _serve(pipe: Connection) -> None:
     """Be set up, then do what is ordered, one thing after another, until the pipe is closed."""
     torch.set_num_threads(1)
+    gc.disable()  # nothing drawn refers to itself, and each pause of one process holds up all others
     setup: Setup = _receive(pipe)
     tokenizer = Tokenizer.from_str(setup.tokenizer)
     source = Source.of(tokenizer, setup.noise, setup.words)

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch.nn import functional as F
 
+from armt.copying import halves
 from armt.layout import Layout
 from armt.memory import Key
 from armt_lab.corpus import ANSWER, END, QUESTION
-from armt_lab.pointing import pointing
+from armt_lab.pointing import About, pointing
 from armt_lab.streams import KEPT
 from armt_lab.words import NONE
 
@@ -258,23 +259,20 @@ def grade(
     if keys is None or queries is None:
         return Graded(loss, missed)
     asked = [Key(*(part[:, -n:] for part in query)) for query in queries]
-    words = None
+    about = None
     if model.words is not None:
         shown = torch.cat((state.recent, text, asks.ids), dim=1)
-        words = _words(model, model.words(shown, layout)[:, -n:], asks)
-    return Graded(loss, missed, *pointing(asked, keys, at, asks, words))
+        about = _about(model, model.words(shown, layout)[:, -n:], asks)
+    return Graded(loss, missed, *pointing(asked, keys, at, asks, about))
 
 
-def _words(model: ArmtModel, own: Tensor, asks: Asks) -> tuple[Tensor, Tensor]:
-    """`asks.about` as the last memory has it, of own codes [batch, n, width].
-
-    Returns:
-        How keys name both words, [answers, d_mem], and the code that is kept, [answers, width].
-    """
-    copier = cast("AssociativeMemory", model.memories[-1]).copier
-    assert copier is not None
-    names = copier.kept
+def _about(model: ArmtModel, own: Tensor, asks: Asks) -> About:
+    """`asks.about` as the last memory is to have it, of own codes [batch, n, width]."""
+    memory = cast("AssociativeMemory", model.memories[-1])
+    assert memory.copier is not None
+    names = memory.copier.kept
     stand = (asks.rows * own.shape[1]).unsqueeze(1) + asks.about.clamp(min=0)
-    words = own.flatten(0, 1)[stand]
-    halves = words[:, :2, : 2 * names.width].view(-1, 2, 2, names.width)  # of the first its first entries
-    return names.of(halves.diagonal(dim1=1, dim2=2).mT).flatten(-2), words[:, 2]
+    first, second, answer = own.flatten(0, 1)[stand].unbind(1)
+    asked = halves(first, names.width)[0], halves(second, names.width)[1]
+    named = names.of(torch.stack(asked, dim=1)).flatten(-2)
+    return About(named, memory.phi(named), answer)

@@ -17,7 +17,7 @@ question is about, as the answer's code: what training alone named there were ot
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch.nn import functional as F
@@ -33,12 +33,26 @@ if TYPE_CHECKING:
 TEMPERATURE = 0.1
 
 
+class About(NamedTuple):
+    """What an answer that follows from several facts is to be kept under, if tokens are copied.
+
+    Attributes:
+        names: both words as halves of keys name them, [answers, d_mem].
+        phi: the key that is of these words alone, [answers, d_key].
+        answer: the code that is to be kept, [answers, width].
+    """
+
+    names: Tensor
+    phi: Tensor
+    answer: Tensor
+
+
 def pointing(
     queries: Sequence[Key],
     keys: Sequence[Key],
     at: Tensor,
     asks: Asks,
-    words: tuple[Tensor, Tensor] | None = None,
+    about: About | None = None,
 ) -> tuple[Tensor, Tensor]:
     """How far queries are from pointing to where each answer was told.
 
@@ -48,8 +62,7 @@ def pointing(
         at: [answers] which of all `queries`, row by row, an answer's tokens are read with.
         asks: what is taught of each answer: to match any key of a place that is 1 in `Asks.told` better than
             all that are 0; if it has words that it is about, of the last memory, else of the first.
-        words: those words as halves of keys name them, [answers, d_mem], and the code of the answer,
-            [answers, width]; None where tokens are not copied.
+        about: those words; None where tokens are not copied.
 
     Returns:
         The mean loss over those that have one to match, 0 where none has; and how many have.
@@ -58,10 +71,10 @@ def pointing(
     known = (told > 0).any(dim=-1)
     first, last = (_missed(_match(queries[i].phi, keys[i].phi, at), told) for i in (0, -1))
     loss = torch.where(derived, last, first)
-    if words is not None:
+    if about is not None:
         pairs = zip(queries, keys, strict=True)
         once = [_missed(_match(query.names / 2, key.names, at), told) for query, key in pairs]
-        both = _under(queries[-1], keys[-1], at, told, words)
+        both = _under(queries[-1], keys[-1], at, told, about)
         loss = loss + torch.where(derived, both, torch.stack(once).mean(dim=0))
     return torch.where(known, loss, 0.0).sum() / known.sum().clamp(min=1), known.sum()
 
@@ -78,15 +91,19 @@ def _missed(match: Tensor, told: Tensor) -> Tensor:
     return every.logsumexp(dim=-1) - right.logsumexp(dim=-1)
 
 
-def _under(query: Key, key: Key, at: Tensor, told: Tensor, words: tuple[Tensor, Tensor]) -> Tensor:
-    """How far an answer is from being kept under both words, and asked for by both, [answers]."""
-    named, answer = words
+def _under(query: Key, key: Key, at: Tensor, told: Tensor, about: About) -> Tensor:
+    """How far an answer is from being kept whole under both words, and asked for by both, [answers]."""
     shape = query.names.shape
-    asks = torch.zeros_like(query.names).flatten(0, 1).index_copy(0, at, named).view(shape)
-    match = _match(asks / 2, key.names, at)
+
+    def of_rows(of_answers: Tensor) -> Tensor:
+        rows = of_answers.new_zeros(shape[0] * shape[1], of_answers.shape[-1])
+        return rows.index_copy(0, at, of_answers).view(*shape[:2], -1)
+
+    match = _match(of_rows(about.names) / 2, key.names, at)
     share = match.masked_fill(told <= 0, -1e4).softmax(dim=-1)
-    shares = share.new_zeros(shape[0] * shape[1], share.shape[1]).index_copy(0, at, share)
-    kept = (shares.view(*shape[:2], -1) @ key.word.float()).flatten(0, 1).index_select(0, at)
-    asked = query.names.flatten(0, 1).index_select(0, at)
-    alike = (asked * named).sum(dim=-1) / 2 + F.cosine_similarity(kept.float(), answer, dim=-1)
-    return _missed(match, told) + (3 - alike) / TEMPERATURE - (share * match).sum(dim=-1)
+    kept = (of_rows(share) @ key.word.float()).flatten(0, 1).index_select(0, at)
+    written = TEMPERATURE * _match(of_rows(about.phi), key.gate * key.phi, at)
+    given = (share * written).sum(dim=-1) * F.cosine_similarity(kept, about.answer, dim=-1)
+    asked = query.names.flatten(0, 1).index_select(0, at), query.phi.flatten(0, 1).index_select(0, at)
+    alike = (asked[0] * about.names).sum(dim=-1) / 2 + (asked[1] * about.phi).sum(dim=-1) + given
+    return _missed(match, told) + (4 - alike) / TEMPERATURE - (share * match).sum(dim=-1)

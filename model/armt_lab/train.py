@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import dataclasses
+import gc
 import math
 import signal
 import threading
@@ -217,6 +218,7 @@ def train_by(path: Path, options: Options) -> None:
         start = checkpoint.load(options.start, device="cpu", dtype="float32")
         _starting_with(start, chosen, folder)
     trainer = Trainer(chosen, folder, options.books, device, threads)
+    gc.freeze()  # the books and all their words stay, and to look through them each time holds up all threads
     going_on = trainer.resume()
     if start:
         trainer.model.load_state_dict(trainer.model.state_dict() | start.model.state_dict())

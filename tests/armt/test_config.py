@@ -41,6 +41,7 @@ def test_sizes_follow_from_the_options() -> None:
     config = tiny.config("gpt2", d_mem=5, wrap_layers=(False, True))
     assert (config.d_model, config.num_layers, config.d_key, config.memory_layers) == (32, 2, 30, (1,))
     assert tiny.config(d_mem=6, features="product").d_key == 9
+    assert tiny.config(d_mem=6, features="bind").d_key == 3
     assert tiny.config(num_mem_tokens=0, copying=8).d_value == 40
 
 
@@ -62,8 +63,9 @@ def test_an_option_that_is_not_known_is_refused_by_name() -> None:
         ),
         ("llama", {"write_rule": "other"}, "'other' is not one of official, paper, sequential"),
         ("llama", {"use_denom": True}, "sequential write rule has no denominator"),
-        ("llama", {"features": "relu"}, "'relu' is not one of dpfp, product"),
+        ("llama", {"features": "relu"}, "'relu' is not one of dpfp, product, bind"),
         ("llama", {"features": "product", "d_mem": 3}, "product features need an even d_mem, not 3"),
+        ("llama", {"features": "bind", "d_mem": 3}, "bind features need an even d_mem, not 3"),
         (
             "llama",
             {"features": "product", "write_rule": "official"},
@@ -81,8 +83,8 @@ def test_an_option_that_is_not_known_is_refused_by_name() -> None:
         ("llama", {"bidirectional": True, "fold_tail": True}, "bidirectional needs num_mem_tokens 0 and"),
         ("llama", {"copying": 12}, "copying is a multiple of 8 up to 512, not 12"),
         ("llama", {"copying": 520}, "copying is a multiple of 8 up to 512, not 520"),
-        ("llama", {"copying": 8, "d_mem": 10}, "copying 8 needs an even d_mem up to as much, not 10"),
-        ("llama", {"copying": 8, "d_mem": 3}, "copying 8 needs an even d_mem up to as much, not 3"),
+        ("llama", {"copying": 8, "d_mem": 18}, "copying 8 needs an even d_mem up to twice as much, not 18"),
+        ("llama", {"copying": 8, "d_mem": 3}, "copying 8 needs an even d_mem up to twice as much, not 3"),
         ("llama", {"copying": 8}, "copying needs num_mem_tokens 0 and text that is read from left to right"),
         ("llama", {"wrap_layers": (True,)}, "wrap_layers has 1 entries but there are 2 layers"),
         ("llama", {"wrap_layers": (False, False)}, "gives no layer a memory"),

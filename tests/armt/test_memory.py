@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 import tiny
 from armt import reference
-from armt.memory import AssociativeMemory, dpfp, hard, product
+from armt.copying import codes
+from armt.memory import AssociativeMemory, bind, dpfp, hard, product
 from armt.reference import LayerMemory
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ RULES = [
     {"write_rule": "sequential", "gate": "hard"},
     {"write_rule": "sequential", "normalise_write": True},
     {"write_rule": "sequential", "features": "product"},
+    {"write_rule": "sequential", "features": "bind"},
     {"write_rule": "official"},
     {"write_rule": "official", "correction": False},
     {"write_rule": "official", "use_denom": False},
@@ -125,6 +127,18 @@ def test_product_features_match_as_far_as_both_halves_do() -> None:
     assert match((kitchen, north), (garden, north)) == 0
     assert match((kitchen, north), (kitchen + garden, north)) == pytest.approx(2**-0.5)
     assert not product(torch.zeros(8)).any()
+
+
+def test_bound_words_match_none_that_differ_in_one_of_two() -> None:
+    milk, apple, kitchen, garden = codes(4, 512)
+
+    def match(x: tuple[torch.Tensor, torch.Tensor], y: tuple[torch.Tensor, torch.Tensor]) -> float:
+        return float(bind(torch.cat(x)) @ bind(torch.cat(y)))
+
+    assert match((milk, kitchen), (3 * milk, 2 * kitchen)) == pytest.approx(1)
+    for other in ((milk, garden), (apple, kitchen), (apple, garden)):
+        assert abs(match((milk, kitchen), other)) < 4 * 512**-0.5
+    assert not bind(torch.zeros(8)).any()
 
 
 def test_an_empty_memory_adds_nothing_to_the_stream() -> None:

@@ -35,6 +35,7 @@ VARIANTS = [
     {"num_mem_tokens": 0},
     {"num_mem_tokens": 0, "gate": "hard", "normalise_write": True, "overlap": 3, "conv": 2},
     {"num_mem_tokens": 0, "features": "product", "d_mem": 6, "gate": "hard"},
+    {"num_mem_tokens": 0, "features": "bind", "d_mem": 16, "gate": "hard", "copying": 16},
     {"gate": "hard"},
     {"normalise_write": True},
     {"overlap": 3, "bos_token_id": 5},

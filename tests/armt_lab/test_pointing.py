@@ -11,9 +11,9 @@ import torch
 from tiny_run import TINY, drawer_of, trainer_in
 from torch.nn import functional as F
 
-from armt.memory import Key
+from armt.memory import Key, product
 from armt_lab.asking import Asker
-from armt_lab.pointing import TEMPERATURE, pointing
+from armt_lab.pointing import TEMPERATURE, About, pointing
 from armt_lab.recipe import Stage
 from armt_lab.streams import Asked, Stream
 from armt_lab.world import Question
@@ -65,9 +65,9 @@ def test_each_token_of_an_answer_points_to_itself_in_the_fact_that_gives_it(trai
 
 
 def unnamed(phi: torch.Tensor, names: torch.Tensor | None = None) -> Key:
-    """A key under which no word is kept, and that names none."""
+    """A key under which all is written but no word, and that names none."""
     nothing = phi[..., :0]
-    return Key(phi, nothing if names is None else names, nothing)
+    return Key(phi, nothing if names is None else names, nothing, torch.ones_like(phi[..., :1]))
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_the_words_that_keys_name_are_to_match_too_in_every_memory(trainer: Trai
     silent = torch.zeros_like(names)
     right, _ = pointing([unnamed(queries)], [unnamed(keys)], at, asks)
 
-    unused = torch.zeros(len(at), 2 * SIZE), torch.zeros(len(at), 0)
+    unused = About(torch.zeros(len(at), 2 * SIZE), torch.zeros(len(at), SIZE), torch.zeros(len(at), 0))
     twice = 2 * [unnamed(queries, asked_for)]
     named, _ = pointing(twice, 2 * [unnamed(keys, names)], at, asks, unused)
     half, _ = pointing(twice, [unnamed(keys, names), unnamed(keys, silent)], at, asks, unused)
@@ -217,25 +217,36 @@ def test_what_is_derived_is_to_be_kept_and_asked_for_under_the_words_that_it_is_
     one = Asked("qa3", question, 0, len(ids), "", is_open=False, fact=newest)
     asks = Asker(trainer.tokenizer).asks([[one]], len(ids), told=torch.tensor([ids]))
     at, place = places_of(asks), newest[-1]
-    phi = torch.zeros(1, len(ids), 3)
     first, second, answer = F.normalize(torch.randn(3, 16), dim=-1)
+    both, nothing = torch.cat((first, second)), torch.zeros(16)
+    about = About(*(one.expand(len(at), -1) for one in (both, product(both), answer)))
 
     def loss(
-        asked_for: tuple[torch.Tensor, ...], named: tuple[torch.Tensor, ...], kept: torch.Tensor
+        asked_for: torch.Tensor = both,
+        named: torch.Tensor = both,
+        kept: torch.Tensor = answer,
+        gate: float = 1.0,
+        *,
+        learnt: torch.Tensor | None = None,
     ) -> float:
+        """Where the key of the newest fact is of the words that it names, or of what was learnt instead."""
         names, words = torch.zeros(1, len(ids), 32), torch.zeros(1, len(ids), 16)
-        names[:, place], words[:, place] = torch.cat(named), kept
-        query = torch.cat(asked_for).expand(*asks.ids.shape, -1)
-        words_of = (torch.cat((first, second)).expand(len(at), -1), answer.expand(len(at), -1))
-        queries = Key(phi[:, : asks.ids.shape[1]].expand(1, asks.ids.shape[1], 3), query, query[..., :0])
-        return pointing([queries], [Key(phi, names, words)], at, asks, words_of)[0].item()
+        names[:, place], words[:, place] = named, kept
+        phi = product(names)
+        if learnt is not None:
+            phi[:, place] = learnt
+        query = asked_for.expand(*asks.ids.shape, -1)
+        queries = Key(product(query), query, query[..., :0], query[..., :0])
+        keys = Key(phi, names, words, torch.full((1, len(ids), 1), gate))
+        return pointing([queries], [keys], at, asks, about)[0].item()
 
-    both, nothing = (first, second), torch.zeros(16)
-    right = loss(both, both, answer)
-    assert loss((first, nothing), both, answer) == pytest.approx(right + 0.5 / TEMPERATURE, rel=1e-4)
-    assert loss(both, both, -answer) > right + 1 / TEMPERATURE
-    assert loss(both, (first, nothing), answer) > right + 1
-    assert loss(both, (second, first), answer) > right + 1
+    right = loss()
+    assert loss(asked_for=torch.cat((first, nothing))) > right + 0.5 / TEMPERATURE
+    assert loss(named=torch.cat((first, nothing))) > right + 1
+    assert loss(named=torch.cat((second, first))) > right + 1
+    assert loss(kept=-answer) == pytest.approx(right + 2 / TEMPERATURE, rel=1e-3)
+    assert loss(gate=0.5) == pytest.approx(right + 0.5 / TEMPERATURE, rel=1e-3)
+    assert loss(learnt=-product(both)) > right + 2 / TEMPERATURE
 
 
 def test_training_to_point_brings_queries_and_keys_of_a_fact_together(trainer: Trainer) -> None:
