@@ -169,8 +169,8 @@ class Asker:
             return -1, -1, -1
         text = asked.question.text
         ends = [re.search(rf" {word}\b", text) for word in asked.question.about]
-        first, second = (self._ids(asked.blank, text[: end.end()], "")[1] - 2 for end in ends if end)
-        return column + first, column + second, column + count - 2  # END is the last
+        places = [self._ids(asked.blank, text[: end.end()], "")[1] - 2 for end in ends if end]
+        return column + places[0], column + places[-1], column + count - 2  # END is the last
 
     def begun(self, rows: Sequence[Sequence[Asked]], count: int) -> Tensor:
         """The first `count` ids of each row's first question, [batch, count]; END where there is none."""
@@ -267,7 +267,7 @@ def grade(
 
 
 def _about(model: ArmtModel, own: Tensor, asks: Asks) -> About:
-    """`asks.about` as the last memory is to have it, of own codes [batch, n, width]."""
+    """`asks.about` as a memory is to have it, of own codes [batch, n, width]."""
     memory = cast("AssociativeMemory", model.memories[-1])
     assert memory.copier is not None
     names = memory.copier.kept

@@ -23,7 +23,7 @@ class Question:
         support: indices of the supporting facts in the story, 0-based, rising; questions are not counted.
         tricky: whether a short cut leads to another answer: of where a thing was, the way to that place of
             whoever carried it there or had it last.
-        about: the two words of the question by which what several facts give is kept.
+        about: the words of the question, two or one, by which what several facts give is kept.
     """
 
     text: str

@@ -20,7 +20,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
-from torch.nn import functional as F
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,21 +60,26 @@ def pointing(
         keys: what each was written with before, [batch, n, ..].
         at: [answers] which of all `queries`, row by row, an answer's tokens are read with.
         asks: what is taught of each answer: to match any key of a place that is 1 in `Asks.told` better than
-            all that are 0; if it has words that it is about, of the last memory, else of the first.
+            all that are 0; if it has two words that it is about of the last memory, if one of that before
+            it, else of the first.
         about: those words; None where tokens are not copied.
 
     Returns:
         The mean loss over those that have one to match, 0 where none has; and how many have.
     """
-    told, derived = asks.told, asks.about[:, 0] >= 0
+    told, words = asks.told, asks.about[:, :2]
     known = (told > 0).any(dim=-1)
-    first, last = (_missed(_match(queries[i].phi, keys[i].phi, at), told) for i in (0, -1))
-    loss = torch.where(derived, last, first)
+    derived, of_two = words[:, 0] >= 0, words[:, 0] != words[:, 1]
+    which = torch.where(derived, 1 + of_two.long(), 0)[None]
+    memories = [(queries[i], keys[i]) for i in (0, max(0, len(keys) - 2), len(keys) - 1)]
+    losses = torch.stack([_missed(_match(query.phi, key.phi, at), told) for query, key in memories])
     if about is not None:
         pairs = zip(queries, keys, strict=True)
-        once = [_missed(_match(query.names / 2, key.names, at), told) for query, key in pairs]
-        both = _under(queries[-1], keys[-1], at, told, about)
-        loss = loss + torch.where(derived, both, torch.stack(once).mean(dim=0))
+        named = [_missed(_match(query.names / 2, key.names, at), told) for query, key in pairs]
+        once = torch.stack(named).mean(dim=0) + _faint(queries[0], keys[0], at, told)
+        under = [_under(query, key, at, told, about) for query, key in memories[1:]]
+        losses = losses + torch.stack([once, *under])
+    loss = losses.gather(0, which).squeeze(0)
     return torch.where(known, loss, 0.0).sum() / known.sum().clamp(min=1), known.sum()
 
 
@@ -91,6 +95,12 @@ def _missed(match: Tensor, told: Tensor) -> Tensor:
     return every.logsumexp(dim=-1) - right.logsumexp(dim=-1)
 
 
+def _faint(query: Key, key: Key, at: Tensor, told: Tensor) -> Tensor:
+    """How much less than all of what was told is given, [answers]."""
+    given = TEMPERATURE * _match(query.phi, key.gate * key.phi, at)
+    return (1 - given.masked_fill(told <= 0, -1.0).amax(dim=-1)) / TEMPERATURE
+
+
 def _under(query: Key, key: Key, at: Tensor, told: Tensor, about: About) -> Tensor:
     """How far an answer is from being kept whole under both words, and asked for by both, [answers]."""
     shape = query.names.shape
@@ -103,7 +113,8 @@ def _under(query: Key, key: Key, at: Tensor, told: Tensor, about: About) -> Tens
     share = match.masked_fill(told <= 0, -1e4).softmax(dim=-1)
     kept = (of_rows(share) @ key.word.float()).flatten(0, 1).index_select(0, at)
     written = TEMPERATURE * _match(of_rows(about.phi), key.gate * key.phi, at)
-    given = (share * written).sum(dim=-1) * F.cosine_similarity(kept, about.answer, dim=-1)
+    said = (kept * about.answer).sum(dim=-1) / kept.norm(dim=-1).clamp(min=1)
+    given = (share * written).sum(dim=-1) * said
     asked = query.names.flatten(0, 1).index_select(0, at), query.phi.flatten(0, 1).index_select(0, at)
     alike = (asked[0] * about.names).sum(dim=-1) / 2 + (asked[1] * about.phi).sum(dim=-1) + given
     return _missed(match, told) + (4 - alike) / TEMPERATURE - (share * match).sum(dim=-1)

@@ -176,7 +176,7 @@ class _PeopleAndThings(People):
             self._open.pop(text, None)
         else:
             first, second = sorted((person.told, thing.touch))
-            self._open[text] = Question(text, thing.place, (first, second))
+            self._open[text] = Question(text, thing.place, (first, second), about=(key,))
 
     def _given(self, name: str, key: str, to: str, now: int) -> None:
         # The newest gift that fits is meant: it replaces an older question of the same text.

@@ -245,7 +245,7 @@ class Stream:
         return found
 
     def _facts(self, question: Question) -> tuple[range | None, list[range]]:
-        if len(question.support) in (0, 2):
+        if len(question.support) != 1 and not question.about:
             return None, []
         newest = question.support[-1]
         older = [self._span(fact) for fact in self.answered.get(question.text, ()) if fact < newest]

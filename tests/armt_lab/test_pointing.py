@@ -126,6 +126,31 @@ def test_what_three_facts_give_points_anywhere_into_the_newest_and_older_ones_do
     assert loss.item() == pytest.approx(-math.log(shares[:2].sum() / shares.sum()), rel=1e-4)
 
 
+def test_what_is_kept_under_one_word_is_asked_of_the_memory_before_the_last(trainer: Trainer) -> None:
+    ids = trainer.tokenizer.encode(
+        "Mary took the milk. Mary went to the garden.", add_special_tokens=False
+    ).ids
+    newest = range(len(ids) - 6, len(ids))
+    question = Question("Where is the milk?", "garden", (0, 1), about=("milk",))
+    one = Asked("qa2", question, 0, len(ids), "", is_open=False, fact=newest)
+    asks = Asker(trainer.tokenizer).asks([[one]], len(ids), told=torch.tensor([ids]))
+    words = [trainer.tokenizer.decode([asks.ids[0, i]]) for i in asks.about[0].tolist()]
+    assert words == [" milk", " milk", " garden"]
+
+    queries = unnamed(torch.ones(*asks.ids.shape, 1))
+    nowhere = unnamed(torch.zeros(1, len(ids), 1))
+    there = nowhere.phi.clone()
+    there[:, newest[0]] = 1
+
+    def loss(*kept: bool) -> float:
+        keys = [unnamed(there) if here else nowhere for here in kept]
+        return pointing(3 * [queries], keys, places_of(asks), asks)[0].item()
+
+    nothing = loss(False, False, False)
+    assert loss(False, True, False) < nothing
+    assert loss(True, False, True) == nothing
+
+
 def test_a_stream_knows_the_newest_fact_and_older_ones_that_gave_an_answer(trainer: Trainer) -> None:
     stage = dataclasses.replace(
         STAGE, tasks={"qa3": 1}, asks={"qa3": 1.0, "earlier": 1.0}, density=(0.9, 1.0)
@@ -146,10 +171,10 @@ def test_a_stream_knows_the_newest_fact_and_older_ones_that_gave_an_answer(train
     assert found
 
 
-def test_what_two_facts_give_or_none_points_nowhere(trainer: Trainer) -> None:
+def test_what_is_kept_under_no_word_points_nowhere(trainer: Trainer) -> None:
     ids, rows = asked(trainer)
     asker = Asker(trainer.tokenizer)
-    two = [[one for one in row if len(one.question.support) in (0, 2)] for row in rows]
+    two = [[one for one in row if len(one.question.support) != 1 and not one.question.about] for row in rows]
     assert sum(map(len, two)) > 0
     assert all(one.fact is None for row in two for one in row)
     nowhere = [[dataclasses.replace(one, fact=None) for one in row] for row in rows]
@@ -203,6 +228,17 @@ def test_the_words_that_keys_name_are_to_match_too_in_every_memory(trainer: Trai
 
     torch.testing.assert_close(named, 2 * right)
     torch.testing.assert_close(half, 1.5 * right + math.log(SIZE) / 2)
+
+
+def test_what_was_told_once_is_to_be_given_whole(trainer: Trainer) -> None:
+    asks, at, queries = pointed(trainer)
+    key = unnamed(torch.eye(SIZE).expand(4, -1, -1))
+    unused = About(torch.zeros(len(at), 0), torch.zeros(len(at), SIZE), torch.zeros(len(at), 0))
+
+    whole, _ = pointing([unnamed(queries)], [key], at, asks, unused)
+    half, _ = pointing([unnamed(queries)], [key._replace(gate=key.gate / 2)], at, asks, unused)
+
+    torch.testing.assert_close(half, whole + 0.5 / TEMPERATURE)
 
 
 def test_what_is_derived_is_to_be_kept_and_asked_for_under_the_words_that_it_is_about(
