@@ -74,11 +74,11 @@ def pointing(
     memories = [(queries[i], keys[i]) for i in (0, max(0, len(keys) - 2), len(keys) - 1)]
     losses = torch.stack([_missed(_match(query.phi, key.phi, at), told) for query, key in memories])
     if about is not None:
-        pairs = zip(queries, keys, strict=True)
-        named = [_missed(_match(query.names / 2, key.names, at), told) for query, key in pairs]
-        once = torch.stack(named).mean(dim=0) + _faint(queries[0], keys[0], at, told)
-        under = [_under(query, key, at, told, about) for query, key in memories[1:]]
-        losses = losses + torch.stack([once, *under])
+        every = list(zip(queries, keys, strict=True))
+        named = torch.stack([_missed(_match(query.names / 2, key.names, at), told) for query, key in every])
+        faint = torch.stack([_faint(query, key, at, told) for query, key in every])
+        once = named.mean(dim=0) + faint.amin(dim=0)
+        losses = losses + torch.stack([once, *(_under(*of, at, told, about) for of in memories[1:])])
     loss = losses.gather(0, which).squeeze(0)
     return torch.where(known, loss, 0.0).sum() / known.sum().clamp(min=1), known.sum()
 
