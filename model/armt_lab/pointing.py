@@ -5,14 +5,17 @@ are not bound by it (docs/experiments.md, 14 and 15). So each token of an answer
 to match the key that was written at that token of the fact better than any other that was written since:
 cross entropy over phi(q) . phi(k) / `TEMPERATURE`, the InfoNCE loss of arXiv 1807.03748.
 
-What follows from several facts is to match what the newest of them was written under in the last memory,
-wherever in that fact. Keys of older facts that gave an answer to the same question are no others: they are
-what it writes over, and so should be alike.
+What follows from several facts is to match what the newest of them was written under, wherever in that fact:
+if the question is about two words (where a thing was before a place) in the last memory, if about one (where
+a thing is) in that before it. Keys of older facts that gave an answer to the same question are no others:
+they are what it writes over, and so should be alike.
 
-The words that keys name, where tokens are copied, are to match by themselves too, and of what one fact gives
-in every memory: which word to name is of use only if query and key agree on it, and training alone never
-came to that (docs/experiments.md, 22). What follows from several is to be kept under the two words that its
-question is about, as the answer's code: what training alone named there were others (23).
+Where tokens are copied the words that keys name are to match by themselves too, for which word to name is of
+use only if query and key agree on it, and training alone never came to that (docs/experiments.md, 22). And a
+match that is better than others is not yet one that gives all that was kept, or writes over all that was
+before: a gate may stand half open (25). So what one fact gives is to be given whole by any of the memories.
+What follows from several is to be kept whole, as the answer's code, under the key that the words of its
+question alone make, and to be asked for by that.
 """
 
 from __future__ import annotations
@@ -74,10 +77,12 @@ def pointing(
     memories = [(queries[i], keys[i]) for i in (0, max(0, len(keys) - 2), len(keys) - 1)]
     losses = torch.stack([_missed(_match(query.phi, key.phi, at), told) for query, key in memories])
     if about is not None:
-        every = list(zip(queries, keys, strict=True))
-        named = torch.stack([_missed(_match(query.names / 2, key.names, at), told) for query, key in every])
-        faint = torch.stack([_faint(query, key, at, told) for query, key in every])
-        once = named.mean(dim=0) + faint.amin(dim=0)
+        once = torch.stack(
+            [
+                _missed(_match(query.names / 2, key.names, at), told) + _faint(query, key, at, told)
+                for query, key in zip(queries, keys, strict=True)
+            ]
+        ).amin(dim=0)
         losses = losses + torch.stack([once, *(_under(*of, at, told, about) for of in memories[1:])])
     loss = losses.gather(0, which).squeeze(0)
     return torch.where(known, loss, 0.0).sum() / known.sum().clamp(min=1), known.sum()
