@@ -11,11 +11,10 @@ a thing is) in that before it. Keys of older facts that gave an answer to the sa
 they are what it writes over, and so should be alike.
 
 Where tokens are copied the words that keys name are to match by themselves too, for which word to name is of
-use only if query and key agree on it, and training alone never came to that (docs/experiments.md, 22). And a
+use only if query and key agree on it, in one of the memories (docs/experiments.md, 22). And a
 match that is better than others is not yet one that gives all that was kept, or writes over all that was
-before: a gate may stand half open (25). So what one fact gives is to be given whole by any of the memories.
-What follows from several is to be kept whole, as the answer's code, under the key that the words of its
-question alone make, and to be asked for by that.
+before: a gate may stand half open (25). So what follows from several facts is to be kept whole, as the
+answer's code, under the key that the words of its question alone make, and to be asked for by that.
 """
 
 from __future__ import annotations
@@ -77,13 +76,10 @@ def pointing(
     memories = [(queries[i], keys[i]) for i in (0, max(0, len(keys) - 2), len(keys) - 1)]
     losses = torch.stack([_missed(_match(query.phi, key.phi, at), told) for query, key in memories])
     if about is not None:
-        once = torch.stack(
-            [
-                _missed(_match(query.names / 2, key.names, at), told) + _faint(query, key, at, told)
-                for query, key in zip(queries, keys, strict=True)
-            ]
-        ).amin(dim=0)
-        losses = losses + torch.stack([once, *(_under(*of, at, told, about) for of in memories[1:])])
+        pairs = zip(queries, keys, strict=True)
+        named = torch.stack([_missed(_match(query.names / 2, key.names, at), told) for query, key in pairs])
+        under = [_under(query, key, at, told, about) for query, key in memories[1:]]
+        losses = losses + torch.stack([named.amin(dim=0), *under])
     loss = losses.gather(0, which).squeeze(0)
     return torch.where(known, loss, 0.0).sum() / known.sum().clamp(min=1), known.sum()
 
@@ -98,12 +94,6 @@ def _missed(match: Tensor, told: Tensor) -> Tensor:
     every = match.masked_fill(told < 0, -torch.inf)
     right = match.masked_fill((told <= 0) & (told > 0).any(dim=-1, keepdim=True), -torch.inf)
     return every.logsumexp(dim=-1) - right.logsumexp(dim=-1)
-
-
-def _faint(query: Key, key: Key, at: Tensor, told: Tensor) -> Tensor:
-    """How much less than all of what was told is given, [answers]."""
-    given = TEMPERATURE * _match(query.phi, key.gate * key.phi, at)
-    return (1 - given.masked_fill(told <= 0, -1.0).amax(dim=-1)) / TEMPERATURE
 
 
 def _under(query: Key, key: Key, at: Tensor, told: Tensor, about: About) -> Tensor:

@@ -232,17 +232,6 @@ def test_the_words_that_keys_name_are_to_match_too_in_any_memory(trainer: Traine
     torch.testing.assert_close(loss(silent, silent), right + math.log(SIZE))
 
 
-def test_what_was_told_once_is_to_be_given_whole(trainer: Trainer) -> None:
-    asks, at, queries = pointed(trainer)
-    key = unnamed(torch.eye(SIZE).expand(4, -1, -1))
-    unused = About(torch.zeros(len(at), 0), torch.zeros(len(at), SIZE), torch.zeros(len(at), 0))
-
-    whole, _ = pointing([unnamed(queries)], [key], at, asks, unused)
-    half, _ = pointing([unnamed(queries)], [key._replace(gate=key.gate / 2)], at, asks, unused)
-
-    torch.testing.assert_close(half, whole + 0.5 / TEMPERATURE)
-
-
 def test_what_is_derived_is_to_be_kept_and_asked_for_under_the_words_that_it_is_about(
     trainer: Trainer,
 ) -> None:
