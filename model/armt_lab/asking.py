@@ -47,8 +47,8 @@ class Asks:
         questions: [answers] whose it is.
         told: [answers, places] int8, of the places where the row has written: 1 where an answer's id may be
             looked for, -1 where an older fact gave an answer to its question, else 0.
-        about: [answers, 3] where in `ids` words end: of what several facts give both by which it is kept, and
-            the answer itself; of all else -1.
+        about: [answers, 3] where in `ids` words end: of what several facts give both by which it is kept (if
+            it is but one, that twice), and the answer itself; of all else -1.
         topics: what the questions are about, row by row.
     """
 

@@ -11,10 +11,10 @@ a thing is) in that before it. Keys of older facts that gave an answer to the sa
 they are what it writes over, and so should be alike.
 
 Where tokens are copied the words that keys name are to match by themselves too, for which word to name is of
-use only if query and key agree on it, in one of the memories (docs/experiments.md, 22). And a
-match that is better than others is not yet one that gives all that was kept, or writes over all that was
-before: a gate may stand half open (25). So what follows from several facts is to be kept whole, as the
-answer's code, under the key that the words of its question alone make, and to be asked for by that.
+use only if query and key agree on it, in one of the memories (docs/experiments.md, 22). And a match that is
+better than others is not yet one that gives all that was kept, or writes over all that was before: a gate may
+stand half open (25). So what follows from several facts is to be kept whole, as the answer's code, under the
+key that the words of its question alone make, and to be asked for by that.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class About(NamedTuple):
     """What an answer that follows from several facts is to be kept under, if tokens are copied.
 
     Attributes:
-        names: both words as halves of keys name them, [answers, d_mem].
+        names: both words, or one twice, as halves of keys name them, [answers, d_mem].
         phi: the key that is of these words alone, [answers, d_key].
         answer: the code that is to be kept, [answers, width].
     """
