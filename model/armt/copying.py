@@ -209,21 +209,21 @@ class Picks(nn.Module):
         """
         m, x = _even(m), _even(view.x)
         before = x.shape[1] - m.shape[1]
-        queries, keys, heard_keys = map(self._heads, (self.W_pq(m), self.W_pk(x), self.W_ph(x)))
+        queries, keys, heard_keys = map(self._heads, (self.W_pq(m) * PICK**-0.5, self.W_pk(x), self.W_ph(x)))
         places = (
             torch.arange(x.shape[1], device=x.device)[None] if view.layout is None else view.layout.positions
         )
         back = places[:, None, before:, None] - places[:, None, None, :]
         seen = back >= 0 if view.layout is None else view.layout.mask
-        picks = queries @ keys.mT * PICK**-0.5 - self.far[:, None, None] * back
+        biased = (-self.far[:, None, None] * back).masked_fill(~seen, float("-inf"))
         if own is not None:
-            picks = picks + torch.diag_embed(own, before)[:, None, : m.shape[1]]
-        picks = picks.masked_fill(~seen, float("-inf"))
+            biased = biased + torch.diag_embed(own, before)[:, None, : m.shape[1]]
         again = (self.again(x) + AGAIN).mT.unsqueeze(1)
-        heard_picks = picks + queries @ heard_keys.mT * PICK**-0.5 + F.logsigmoid(again)
-        shares = torch.cat((picks + F.logsigmoid(-again), heard_picks), dim=-1).softmax(dim=-1)
-        told = halves(torch.cat((view.own, view.heard), dim=1).float(), self.width)[: self.words]
-        return (shares @ torch.stack(told, dim=1)).transpose(1, 2)
+        share = torch.cat((F.logsigmoid(-again), F.logsigmoid(again)), dim=-1)
+        picks = queries @ torch.cat((keys, keys + heard_keys), dim=2).mT + share + biased.repeat(1, 1, 1, 2)
+        told = torch.cat((view.own, view.heard), dim=1).float()
+        picked = (picks.softmax(dim=-1).flatten(1, 2) @ told).view(*picks.shape[:3], -1)
+        return torch.stack([halves(picked[:, i], self.width)[i] for i in range(self.words)], dim=2)
 
     def _heads(self, x: Tensor) -> Tensor:
         """[batch, n, words * width] -> [batch, words, n, width]."""
