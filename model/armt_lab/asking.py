@@ -32,6 +32,12 @@ if TYPE_CHECKING:
 IGNORED = -100
 """What stands for a label where there is none."""
 
+ARTICLE = "the"
+"""With what a thing is named where a key is of it alone."""
+
+ALONG = 2
+"""How many things at most that moved along with one that is asked after are known to have."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Asks:
@@ -47,8 +53,9 @@ class Asks:
         questions: [answers] whose it is.
         told: [answers, places] int8, of the places where the row has written: 1 where an answer's id may be
             looked for, -1 where an older fact gave an answer to its question, else 0.
-        about: [answers, 3] where in `ids` words end: of what several facts give both by which it is kept (if
-            it is but one, that twice), and the answer itself; of all else -1.
+        about: [answers, 3 + ALONG] where in `ids` words end: of what several facts give both by which it is
+            kept (if it is but one, that and the article before it), the answer itself, and, behind the
+            question, what the newest fact moved along with the first; -1 where there is none.
         topics: what the questions are about, row by row.
     """
 
@@ -137,13 +144,17 @@ class Asker:
             for one in row:
                 encoded, before = self._encode(one)
                 places = _told(one, encoded, before, text, both_ways=self._both_ways)
-                words = self._about(one, len(column) - skip, len(encoded))
+                words, along = self._about(one, len(column) - skip, len(encoded))
                 for i in range(skip, len(encoded) - 1):
                     if i + 1 >= before:
                         answers.append((number, len(column), encoded[i + 1], question))
                         marked.append(places[i + 1 - before])
                         about.append(words)
                     column.append((encoded[i], question, i - skip, one.place - first))
+                column += [
+                    (id_, question, i - skip, one.place - first)
+                    for i, id_ in enumerate(along, len(encoded) - 1)
+                ]
                 question += 1
             columns.append(column)
         length = max(map(len, columns))
@@ -158,19 +169,28 @@ class Asker:
             within,
             seen,
             told=torch.stack(marked) if marked else torch.zeros(0, len(texts[0]), dtype=torch.int8),
-            about=torch.tensor(about, dtype=torch.long).view(-1, 3),
+            about=torch.tensor(about, dtype=torch.long).view(-1, 3 + ALONG),
             **dict(zip(names, answering, strict=True)),
             topics=[one.topic for row in rows for one in row],
         )
 
-    def _about(self, asked: Asked, column: int, count: int) -> tuple[int, ...]:
-        """`Asks.about` of a question of `count` ids that stands in its row from `column` on."""
-        if not asked.question.about:
-            return -1, -1, -1
-        text = asked.question.text
-        ends = [re.search(rf" {word}\b", text) for word in asked.question.about]
-        places = [self._ids(asked.blank, text[: end.end()], "")[1] - 2 for end in ends if end]
-        return column + places[0], column + places[-1], column + count - 2  # END is the last
+    def _about(self, asked: Asked, column: int, count: int) -> tuple[tuple[int, ...], list[int]]:
+        """`Asks.about` of a question of `count` ids that stands in its row from `column` on.
+
+        And the ids of what moved along, that are to stand there instead of its END.
+        """
+        question, along = asked.question, list[int]()
+        if not question.about:
+            return (-1,) * (3 + ALONG), along
+        words = (question.about[0], question.about[1] if question.about[1:] else ARTICLE)
+        ends = [re.search(rf" {word}\b", question.text) for word in words]
+        places = [self._ids(asked.blank, question.text[: end.end()], "")[1] - 2 for end in ends if end]
+        places.append(count - 2)  # END is the last
+        for word in question.along[:ALONG]:
+            along += self._tokenizer.encode(" " + word).ids
+            places.append(count - 2 + len(along))
+        places = [column + place for place in places]
+        return (*places, *[-1] * (3 + ALONG - len(places))), along
 
     def begun(self, rows: Sequence[Sequence[Asked]], count: int) -> Tensor:
         """The first `count` ids of each row's first question, [batch, count]; END where there is none."""
@@ -272,7 +292,13 @@ def _about(model: ArmtModel, own: Tensor, asks: Asks) -> About:
     assert memory.copier is not None
     names = memory.copier.kept
     stand = (asks.rows * own.shape[1]).unsqueeze(1) + asks.about.clamp(min=0)
-    first, second, answer = own.flatten(0, 1)[stand].unbind(1)
-    asked = halves(first, names.width)[0], halves(second, names.width)[1]
-    named = names.of(torch.stack(asked, dim=1)).flatten(-2)
-    return About(named, memory.phi(named), answer)
+    words = own.flatten(0, 1)[stand] * (asks.about >= 0).unsqueeze(-1)
+    thing, second, answer, *_ = words.unbind(1)
+    moved = thing + words[:, 3:].sum(dim=1)
+
+    def of(first: Tensor) -> tuple[Tensor, Tensor]:
+        both = halves(first, names.width)[0], halves(second, names.width)[1]
+        named = names.of(torch.stack(both, dim=1)).flatten(-2)
+        return named, memory.phi(named)
+
+    return About(*of(thing), *of(moved), answer)

@@ -24,6 +24,7 @@ class Question:
         tricky: whether a short cut leads to another answer: of where a thing was, the way to that place of
             whoever carried it there or had it last.
         about: the words of the question, two or one, by which what several facts give is kept.
+        along: what the newest of these facts moved along with the first of them.
     """
 
     text: str
@@ -31,6 +32,7 @@ class Question:
     support: tuple[int, ...]
     tricky: bool = dataclasses.field(default=False, compare=False)
     about: tuple[str, ...] = dataclasses.field(default=(), compare=False)
+    along: tuple[str, ...] = dataclasses.field(default=(), compare=False)
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

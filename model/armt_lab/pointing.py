@@ -15,6 +15,10 @@ use only if query and key agree on it, in one of the memories (docs/experiments.
 better than others is not yet one that gives all that was kept, or writes over all that was before: a gate may
 stand half open (25). So what follows from several facts is to be kept whole, as the answer's code, under the
 key that the words of its question alone make, and to be asked for by that.
+
+Of several things that moved together the sum is to be the key: one token cannot be kept under each, and what
+is kept under a sum is found by any of them, for they come from one place (26). So a key has to be linear in
+a thing's code, and if it is about nothing else, its second half names the article.
 """
 
 from __future__ import annotations
@@ -38,13 +42,17 @@ class About(NamedTuple):
     """What an answer that follows from several facts is to be kept under, if tokens are copied.
 
     Attributes:
-        names: both words, or one twice, as halves of keys name them, [answers, d_mem].
+        names: the words that it is asked for by, as both halves of keys name them, [answers, d_mem].
         phi: the key that is of these words alone, [answers, d_key].
+        kept_names, kept_phi: those that it is kept under: of all things that moved together the sum, in the
+            place of the one that is asked after.
         answer: the code that is to be kept, [answers, width].
     """
 
     names: Tensor
     phi: Tensor
+    kept_names: Tensor
+    kept_phi: Tensor
     answer: Tensor
 
 
@@ -71,7 +79,7 @@ def pointing(
     """
     told, words = asks.told, asks.about[:, :2]
     known = (told > 0).any(dim=-1)
-    derived, of_two = words[:, 0] >= 0, words[:, 0] != words[:, 1]
+    derived, of_two = words[:, 0] >= 0, words[:, 1] > words[:, 0]
     which = torch.where(derived, 1 + of_two.long(), 0)[None]
     memories = [(queries[i], keys[i]) for i in (0, max(0, len(keys) - 2), len(keys) - 1)]
     losses = torch.stack([_missed(_match(query.phi, key.phi, at), told) for query, key in memories])
@@ -104,10 +112,10 @@ def _under(query: Key, key: Key, at: Tensor, told: Tensor, about: About) -> Tens
         rows = of_answers.new_zeros(shape[0] * shape[1], of_answers.shape[-1])
         return rows.index_copy(0, at, of_answers).view(*shape[:2], -1)
 
-    match = _match(of_rows(about.names) / 2, key.names, at)
+    match = _match(of_rows(about.kept_names) / 2, key.names, at)
     share = match.masked_fill(told <= 0, -1e4).softmax(dim=-1)
     kept = (of_rows(share) @ key.word.float()).flatten(0, 1).index_select(0, at)
-    written = TEMPERATURE * _match(of_rows(about.phi), key.gate * key.phi, at)
+    written = TEMPERATURE * _match(of_rows(about.kept_phi), key.gate * key.phi, at)
     said = (kept * about.answer).sum(dim=-1) / kept.norm(dim=-1).clamp(min=1)
     given = (share * written).sum(dim=-1) * said
     asked = query.names.flatten(0, 1).index_select(0, at), query.phi.flatten(0, 1).index_select(0, at)

@@ -103,6 +103,7 @@ class Stage:
         spelled: whether such words are asked for too; False: they are only asked after.
         busy, named, whence, hinted: how stories go where they do not go as published; see `people.Habits`.
         tricky: weight of a question that a short cut answers wrong, against 1 for others of its kind.
+        along: and of one after a thing that did not move alone, times that.
         view: ids at most of a text that is asked about before any of it is absorbed; 0 means a segment.
         questions: asked of each row after each segment.
         drawn: questions drawn for each that is asked: the one with the oldest facts is.
@@ -138,6 +139,7 @@ class Stage:
     whence: float = 0.0
     hinted: float = 0.0
     tricky: float = 1.0
+    along: float = 1.0
     view: int = 0
     lookahead: float = 0.5
     until: float = math.inf

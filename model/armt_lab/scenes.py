@@ -31,11 +31,12 @@ class _Stay:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Arrival:
-    """A thing came to a place: where it was before, the facts that say so, and who carried it."""
+    """A thing came to a place: where it was before, the facts that say so, who carried it, and what else."""
 
     before: str
     facts: tuple[int, ...]
     carrier: Person
+    along: tuple[str, ...]
 
     @property
     def named(self) -> bool:
@@ -135,14 +136,15 @@ class _PeopleAndThings(People):
 
     def _moved(self, name: str, person: Person) -> None:
         assert person.told is not None
-        for key, thing in self._things.items():
-            if thing.holder == name:
-                thing.place = person.place
-                before, thing.here = thing.here, _Stay(person.place, person.told, thing.touch)
-                if before is not None:
-                    facts = tuple(sorted((before.move, thing.touch, person.told)))
-                    thing.came[person.place] = _Arrival(before.place, facts, person)
-                self._changed(key, thing, person)
+        held = {key: thing for key, thing in self._things.items() if thing.holder == name}
+        for key, thing in held.items():
+            thing.place = person.place
+            before, thing.here = thing.here, _Stay(person.place, person.told, thing.touch)
+            along = tuple(other for other in held if other != key)
+            if before is not None:
+                facts = tuple(sorted((before.move, thing.touch, person.told)))
+                thing.came[person.place] = _Arrival(before.place, facts, person, along)
+            self._changed(key, thing, person, along)
 
     def _grab_or_drop(self, name: str, key: str, now: int) -> str:
         thing, person = self._things[key], self._people[name]
@@ -168,7 +170,7 @@ class _PeopleAndThings(People):
             thing.here = _Stay(thing.place, person.told, now)
         self._changed(key, thing, person)
 
-    def _changed(self, key: str, thing: _Thing, person: Person) -> None:
+    def _changed(self, key: str, thing: _Thing, person: Person, along: tuple[str, ...] = ()) -> None:
         """`person` is the last who touched or carried the thing, and stands where it is."""
         thing.last = person
         text = f"Where is the {key}?"
@@ -176,7 +178,7 @@ class _PeopleAndThings(People):
             self._open.pop(text, None)
         else:
             first, second = sorted((person.told, thing.touch))
-            self._open[text] = Question(text, thing.place, (first, second), about=(key,))
+            self._open[text] = Question(text, thing.place, (first, second), about=(key,), along=along)
 
     def _given(self, name: str, key: str, to: str, now: int) -> None:
         # The newest gift that fits is meant: it replaces an older question of the same text.
@@ -199,7 +201,8 @@ class _PeopleAndThings(People):
                 is_there = thing.here is not None and thing.here.place == place
                 kind = "brought" if came.named else "qa3" if is_there else "earlier"
                 tricky = came.before not in short_cuts
-                asides.append((kind, Question(text, came.before, came.facts, tricky, about=(key, place))))
+                question = Question(text, came.before, came.facts, tricky, (key, place), came.along)
+                asides.append((kind, question))
         return asides
 
 

@@ -260,7 +260,11 @@ class Stream:
         return range(self.told[i].start - self.base, end - self.base)
 
     def _weights(self, questions: Sequence[Question]) -> list[float]:
-        return [self.stage.tricky if question.tricky else 1.0 for question in questions]
+        tricky, along = self.stage.tricky, self.stage.along
+        return [
+            (tricky if question.tricky else 1.0) * (along if question.along else 1.0)
+            for question in questions
+        ]
 
     def _choose(self, kinds: list[str]) -> str:
         weights = {self.world.task: 1.0, UNKNOWN: STRANGE, **self.stage.asks}

@@ -48,6 +48,11 @@ def places_of(asks: Asks) -> torch.Tensor:
     return asks.rows * asks.ids.shape[1] + asks.columns
 
 
+def words_about(trainer: Trainer, asks: Asks) -> list[str]:
+    """The last tokens of the words that the first answer is about, of itself, and of what moved along."""
+    return [trainer.tokenizer.decode([asks.ids[0, i]]) for i in asks.about[0].tolist() if i >= 0]
+
+
 def test_each_token_of_an_answer_points_to_itself_in_the_fact_that_gives_it(trainer: Trainer) -> None:
     ids, rows = asked(trainer)
     every = [one for row in rows for one in row]
@@ -109,8 +114,7 @@ def test_what_three_facts_give_points_anywhere_into_the_newest_and_older_ones_do
     for marks in answer:
         assert marks == [0] * len(took) + [-1] * len(older) + [1] * len(newest)
     assert not any(end)
-    words = [trainer.tokenizer.decode([asks.ids[0, i]]) for i in asks.about[0].tolist()]
-    assert words == [" milk", " office", " garden"]
+    assert words_about(trainer, asks) == [" milk", " office", " garden"]
 
     at = places_of(asks)
     queries = torch.zeros(*asks.ids.shape, 2)
@@ -134,8 +138,7 @@ def test_what_is_kept_under_one_word_is_asked_of_the_memory_before_the_last(trai
     question = Question("Where is the milk?", "garden", (0, 1), about=("milk",))
     one = Asked("qa2", question, 0, len(ids), "", is_open=False, fact=newest)
     asks = Asker(trainer.tokenizer).asks([[one]], len(ids), told=torch.tensor([ids]))
-    words = [trainer.tokenizer.decode([asks.ids[0, i]]) for i in asks.about[0].tolist()]
-    assert words == [" milk", " milk", " garden"]
+    assert words_about(trainer, asks) == [" milk", " the", " garden"]
 
     queries = unnamed(torch.ones(*asks.ids.shape, 1))
     nowhere = unnamed(torch.zeros(1, len(ids), 1))
@@ -221,7 +224,8 @@ def test_the_words_that_keys_name_are_to_match_too_in_any_memory(trainer: Traine
     silent = torch.zeros_like(names)
     right, _ = pointing([unnamed(queries)], [unnamed(keys)], at, asks)
 
-    unused = About(torch.zeros(len(at), 2 * SIZE), torch.zeros(len(at), SIZE), torch.zeros(len(at), 0))
+    no_names, nothing = torch.zeros(len(at), 2 * SIZE), torch.zeros(len(at), SIZE)
+    unused = About(no_names, nothing, no_names, nothing, nothing[:, :0])
     twice = 2 * [unnamed(queries, asked_for)]
 
     def loss(*named: torch.Tensor) -> torch.Tensor:
@@ -244,9 +248,9 @@ def test_what_is_derived_is_to_be_kept_and_asked_for_under_the_words_that_it_is_
     one = Asked("qa3", question, 0, len(ids), "", is_open=False, fact=newest)
     asks = Asker(trainer.tokenizer).asks([[one]], len(ids), told=torch.tensor([ids]))
     at, place = places_of(asks), newest[-1]
-    first, second, answer = F.normalize(torch.randn(3, 16), dim=-1)
+    first, second, answer, other = torch.eye(16)[:4]
     both, nothing = torch.cat((first, second)), torch.zeros(16)
-    about = About(*(one.expand(len(at), -1) for one in (both, product(both), answer)))
+    together = torch.cat((F.normalize(first + other, dim=0), second))
 
     def loss(
         asked_for: torch.Tensor = both,
@@ -254,6 +258,7 @@ def test_what_is_derived_is_to_be_kept_and_asked_for_under_the_words_that_it_is_
         kept: torch.Tensor = answer,
         gate: float = 1.0,
         *,
+        moved: torch.Tensor = both,
         learnt: torch.Tensor | None = None,
     ) -> float:
         """Where the key of the newest fact is of the words that it names, or of what was learnt instead."""
@@ -265,6 +270,8 @@ def test_what_is_derived_is_to_be_kept_and_asked_for_under_the_words_that_it_is_
         query = asked_for.expand(*asks.ids.shape, -1)
         queries = Key(product(query), query, query[..., :0], query[..., :0])
         keys = Key(phi, names, words, torch.full((1, len(ids), 1), gate))
+        words = (both, product(both), moved, product(moved), answer)
+        about = About(*(one.expand(len(at), -1) for one in words))
         return pointing([queries], [keys], at, asks, about)[0].item()
 
     right = loss()
@@ -274,6 +281,26 @@ def test_what_is_derived_is_to_be_kept_and_asked_for_under_the_words_that_it_is_
     assert loss(kept=-answer) == pytest.approx(right + 2 / TEMPERATURE, rel=1e-3)
     assert loss(gate=0.5) == pytest.approx(right + 0.5 / TEMPERATURE, rel=1e-3)
     assert loss(learnt=-product(both)) > right + 2 / TEMPERATURE
+    assert loss(moved=together, named=together) < loss(moved=together)
+
+
+def test_what_moved_along_stands_behind_the_question_where_nothing_else_sees_it(trainer: Trainer) -> None:
+    text = "Where is the milk?"
+    along = Question(text, "garden", (0, 1), about=("milk",), along=("apple", "football"))
+    alone = dataclasses.replace(along, along=())
+    after = Question("Where is Mary?", "garden", (1,))
+
+    def asks_of(*questions: Question) -> Asks:
+        row = [Asked("qa2", one, 0, 9, "", is_open=False, fact=range(9)) for one in questions]
+        return Asker(trainer.tokenizer).asks([row], 9, told=torch.ones(1, 9, dtype=torch.long))
+
+    both, bare = asks_of(along, after), asks_of(alone, after)
+    assert words_about(trainer, both) == [" milk", " the", " garden", " apple", " football"]
+    assert words_about(trainer, bare) == [" milk", " the", " garden"]
+    assert torch.equal(both.labels, bare.labels)
+    assert torch.equal(both.owner.gather(1, both.columns[None]), both.questions[None])
+    assert torch.equal(both.ids.gather(1, both.columns[None]), bare.ids.gather(1, bare.columns[None]))
+    assert torch.equal(both.within.gather(1, both.columns[None]), bare.within.gather(1, bare.columns[None]))
 
 
 def test_training_to_point_brings_queries_and_keys_of_a_fact_together(trainer: Trainer) -> None:

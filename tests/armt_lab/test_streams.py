@@ -100,6 +100,22 @@ def test_of_several_questions_drawn_the_one_with_the_oldest_facts_is_asked(runs:
     assert all(max(each.question.support) == oldest for each in asked)
 
 
+def test_things_that_did_not_move_alone_can_be_asked_after_more_often(runs: Path) -> None:
+    source = drawer_of(trainer_in(runs, "along")).source
+
+    def share(along: float) -> float:
+        stage = dataclasses.replace(
+            TINY.stages[0], tasks={"qa3": 1.0}, asks={"qa3": 1.0}, asides=0.0, story=1e6, along=along
+        )
+        stream = Stream(source, stage, random.Random(5))
+        stream.density = 1.0
+        stream.peek(2000)
+        found = [one.question for one in stream.questions(range(200, 2000, 20)) if one.kind == "qa3"]
+        return sum(bool(question.along) for question in found) / len(found)
+
+    assert share(along=0.05) < share(along=1.0) < share(along=20.0)
+
+
 def test_the_first_word_of_a_line_is_the_token_that_it_is_within_one(runs: Path) -> None:
     encode = trainer_in(runs, "lines").tokenizer.encode
     assert encode("\nMary went.").ids == [*encode("\n").ids, *encode(" Mary went.").ids]

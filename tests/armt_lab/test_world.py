@@ -128,6 +128,22 @@ def test_a_question_is_tricky_where_nobody_who_had_the_thing_came_to_the_place_f
             assert question.tricky == (question.answer not in ways)
 
 
+@settings(max_examples=15, deadline=None)
+@given(seed=seeds)
+def test_what_follows_from_a_move_is_kept_with_all_that_was_carried_along(seed: int) -> None:
+    world = World("qa3", random.Random(seed))
+    facts: list[str] = []
+    for now in range(60):
+        facts.append(world.fact())
+        newest = parse(facts[-1])
+        had = {text: who for text, (who, _) in answers("holder", facts).items()}
+        carried = {text.removesuffix("?").split()[-1] for text, who in had.items() if who == newest[1]}
+        for question in (q for kind in ("qa2", "qa3") for q in world.asks().get(kind, [])):
+            if question.support[-1] == now:
+                kept = {question.about[0], *question.along}
+                assert kept == (carried if newest[0] == "move" else {newest[2]})
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_the_replay_agrees_with_every_published_answer_and_support(data_folder: Path, task: str) -> None:
     for steps in published(data_folder, task, "test"):
