@@ -75,7 +75,8 @@ class ArmtConfig:
             models whose text itself writes and that fold the tail.
         copying: entries of the code that each token has, by which a memory keeps tokens as they are, behind
             its values and in its keys, and says them (`copying.Copier`); a multiple of 8, at most 512, and at
-            least half of d_mem, which is even. 0: nothing is copied.
+            least half of d_mem, which is even. A key can have several words: what is written may be added to
+            them, or taken (`AssociativeMemory._in_turn`). 0: nothing is copied.
             For models whose text itself writes, from left to right.
     """
 

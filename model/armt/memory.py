@@ -94,13 +94,17 @@ def hard(x: Tensor) -> Tensor:
     return stretched + (stretched.clamp(0, 1) - stretched).detach()
 
 
+REPLACES = -3.0
+"""The logit of either gate of `_in_turn` before anything is learnt: shut, and soon to be opened."""
+
+
 class Key(NamedTuple):
     """What a memory is asked or written with.
 
     Attributes:
         phi: [batch, n, d_key].
         names: the words that its halves name, [batch, n, d_mem]; [batch, n, 0] where tokens are not copied.
-        word: the code that is kept under it, [batch, n, width]; [batch, n, 0] where it only asks.
+        word: the code that is kept under it, or that the memory gives for it, [batch, n, width].
         gate: how much of what it is for is written, [batch, n, 1]; [batch, n, 0] where it only asks.
     """
 
@@ -162,6 +166,9 @@ class AssociativeMemory(nn.Module):
         self.W_mv = nn.Linear(config.d_model, config.d_model, bias=False)
         self.W_mb = nn.Linear(config.d_model, 1)
         self.copier = Copier(config) if config.copying else None
+        if config.copying:
+            self.W_ma = nn.Linear(config.d_model, 2)
+            self.W_ma.bias.data.fill_(REPLACES)
 
     def phi(self, x: Tensor) -> Tensor:
         """The feature map of keys, [..., d_mem] -> [..., d_key]."""
@@ -231,14 +238,15 @@ class AssociativeMemory(nn.Module):
             source = self._source(m)
             v, logits = self.W_mv(source), self.W_mb(source)
             key = self._key(self.W_mk(source), None if self.copier is None else self.copier.kept, m, view)
+            k, b, a = key.phi, self.gate(logits), torch.zeros_like(logits)
             if self.copier is not None and view is not None:
-                key = key._replace(word=self.copier.word(m, view))
+                a, takes = hard(self.W_ma(source)).chunk(2, dim=-1)
+                key = key._replace(word=(1 - 2 * takes) * self.copier.word(m, view))
                 v = torch.cat((v, key.word), dim=-1)
-            k, b = key.phi, self.gate(logits)
             key = key._replace(gate=b)
             logits = logits.squeeze(-1)
             if self.rule == "sequential":
-                return W + k.mT @ self._in_turn(k, v - k @ W, b), z, logits, key
+                return W + k.mT @ self._in_turn(k, v - (1 - a) * (k @ W), b, a), z, logits, key
             W = W + k.mT @ (b * (v - self._recall(k, W, z)))
             return W, z + self._novelty(k, z, first).mul(k).sum(dim=1) if self.use_denom else z, logits, key
 
@@ -261,14 +269,18 @@ class AssociativeMemory(nn.Module):
         return phi @ z.unsqueeze(-1) + EPS
 
     @staticmethod
-    def _in_turn(k: Tensor, error: Tensor, b: Tensor) -> Tensor:
+    def _in_turn(k: Tensor, error: Tensor, b: Tensor, a: Tensor) -> Tensor:
         """The delta rule applied token by token, in closed form.
 
-        Token i must see what tokens before it wrote: u_i = b_i (error_i - sum_{j<i} (k_i . k_j) u_j), that is
-        U = (I + tril(diag(b) K K^T, -1))^-1 diag(b) (V - K W). For unit keys each step is a contraction, so W
-        stays bounded where the official sum over tokens with like keys overshoots.
+        Token i must see what tokens before it wrote: u_i = b_i (error_i - c_i sum_{j<i} (k_i . k_j) u_j) with
+        error_i = v_i - c_i k_i W and c = 1 - a, that is U = (I + tril(diag(b c) K K^T, -1))^-1 diag(b)
+        (V - diag(c) K W). For unit keys and a = 0 each step is a contraction, so W stays bounded where the
+        official sum over tokens with like keys overshoots. Where tokens are copied a is the first of two
+        gates, `hard` of W_a m: at 1 what is written is added to what the key has (Hebb's rule), so that a key
+        can have several words; as the second opens a word is taken from them, its code written with s = 1 - 2
+        times the gate.
         """
-        overlap = torch.tril(b * (k @ k.mT), diagonal=-1)
+        overlap = torch.tril((1 - a) * b * (k @ k.mT), diagonal=-1)
         return torch.linalg.solve_triangular(overlap, b * error, upper=False, unitriangular=True)
 
     def _novelty(self, k: Tensor, z: Tensor, first: Tensor) -> Tensor:

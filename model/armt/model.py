@@ -191,7 +191,9 @@ class ArmtModel(nn.Module):
             if layer in slots:
                 memory, W, z = slots[layer]
                 if queries is not None:
-                    queries.append(Key(*(part[:, -n:] for part in memory.query(view.x, view))))
+                    query = memory.query(view.x, view)
+                    query = query._replace(word=query.phi @ W[..., self.config.d_model :])
+                    queries.append(Key(*(part[:, -n:] for part in query)))
                 view = memory.read_into(view, W, z)
             view = view._replace(x=self.backbone.run(layer, view.x, rotary, cache, mask))
         return self._said(view, shown, layout)[:, -n:]

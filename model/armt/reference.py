@@ -94,17 +94,18 @@ def write(
     W, z = memory or (m.new_zeros(config.d_key, config.d_value), m.new_zeros(config.d_key))
     for t, output in enumerate(m):
         token = even(output) if config.normalise_write else output
-        key, value = layer.W_mk.weight @ token, layer.W_mv.weight @ token
+        key, value, adds = layer.W_mk.weight @ token, layer.W_mv.weight @ token, 0.0
         if layer.copier is not None and seen is not None:
             view = seen.up_to(len(seen.x) - len(m) + t)
             key = naming(config, layer.copier.kept, key, output, view)
-            value = torch.cat((value, word_written(layer.copier, output, view)))
+            adds, takes = ((1.2 * torch.sigmoid(layer.W_ma(token)) - 0.1).clamp(0, 1)).tolist()
+            value = torch.cat((value, (1 - 2 * takes) * word_written(layer.copier, output, view)))
         key = phi(config, key)
         strength = torch.sigmoid(linear(layer.W_mb, token))
         if config.gate == "hard":
             strength = (1.2 * strength - 0.1).clamp(0, 1)
         if config.write_rule == "sequential":
-            W = W + strength * torch.outer(key, value - W.T @ key)
+            W = W + strength * torch.outer(key, value - (1 - adds) * W.T @ key)
             continue
         known = torch.zeros_like(value) if memory is None else recall(config, memory, key)
         W = W + strength * torch.outer(key, value - known)

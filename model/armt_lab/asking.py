@@ -1,20 +1,15 @@
-"""Questions as tensors: several a row, each seeing the text before it and itself; and how they fared."""
+"""Questions as tensors, several a row."""
 
 from __future__ import annotations
 
 import dataclasses
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import torch
-from torch.nn import functional as F
 
-from armt.copying import halves
-from armt.layout import Layout
-from armt.memory import Key
 from armt_lab.corpus import ANSWER, END, QUESTION
-from armt_lab.pointing import About, pointing
 from armt_lab.streams import KEPT
 from armt_lab.words import NONE
 
@@ -24,9 +19,6 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from torch import Tensor
 
-    from armt.memory import AssociativeMemory
-    from armt.model import ArmtModel
-    from armt.state import MemoryState
     from armt_lab.streams import Asked, Topic
 
 IGNORED = -100
@@ -54,8 +46,8 @@ class Asks:
         told: [answers, places] int8, of the places where the row has written: 1 where an answer's id may be
             looked for, -1 where an older fact gave an answer to its question, else 0.
         about: [answers, 3 + ALONG] where in `ids` words end: of what several facts give both by which it is
-            kept (if it is but one, that and the article before it), the answer itself, and, behind the
-            question, what the newest fact moved along with the first; -1 where there is none.
+            kept (if it is but one, that and the article before it), the answer itself, if it is not `NONE`,
+            and, behind the question, what the newest fact moved along with the first; -1 where there is none.
         topics: what the questions are about, row by row.
     """
 
@@ -80,24 +72,6 @@ class Asks:
         """With every tensor changed."""
         names = (field.name for field in dataclasses.fields(self) if field.name != "topics")
         return Asks(**{name: change(getattr(self, name)) for name in names}, topics=self.topics)
-
-
-@dataclasses.dataclass(frozen=True)
-class Graded:
-    """How questions fared.
-
-    Attributes:
-        loss: mean over answer tokens.
-        missed: [answers] bool, whether a token of an answer was not the likeliest; see `Asks.right`.
-        pointing: mean loss of what the memory was read with, over those answer tokens that were told
-            (`armt_lab.pointing`); None where it is not taught.
-        pointed: how many of them there were.
-    """
-
-    loss: Tensor
-    missed: Tensor
-    pointing: Tensor | None = None
-    pointed: Tensor | None = None
 
 
 class Asker:
@@ -179,18 +153,21 @@ class Asker:
 
         And the ids of what moved along, that are to stand there instead of its END.
         """
-        question, along = asked.question, list[int]()
+        question, along, more = asked.question, list[int](), list[int]()
         if not question.about:
             return (-1,) * (3 + ALONG), along
         words = (question.about[0], question.about[1] if question.about[1:] else ARTICLE)
         ends = [re.search(rf" {word}\b", question.text) for word in words]
         places = [self._ids(asked.blank, question.text[: end.end()], "")[1] - 2 for end in ends if end]
-        places.append(count - 2)  # END is the last
+        answer = count - 2  # END is the last
         for word in question.along[:ALONG]:
             along += self._tokenizer.encode(" " + word).ids
-            places.append(count - 2 + len(along))
-        places = [column + place for place in places]
-        return (*places, *[-1] * (3 + ALONG - len(places))), along
+            more.append(answer + len(along))
+        places = [column + place for place in (*places, answer, *more)]
+        places += [-1] * (3 + ALONG - len(places))
+        if question.answer == NONE:
+            places[2] = -1
+        return tuple(places), along
 
     def begun(self, rows: Sequence[Sequence[Asked]], count: int) -> Tensor:
         """The first `count` ids of each row's first question, [batch, count]; END where there is none."""
@@ -207,14 +184,14 @@ def _told(asked: Asked, ids: Sequence[int], before: int, text: Sequence[int], *,
     If one fact gives the answer, where it says it. Where facts are read from left to right that must be
     behind all words of the question, for only there it is known whose it is: an answer before them, as in
     "Mary took the milk" that of "Who has the milk?", is kept at the last of them; that holds for its first
-    id. If several do, anywhere in the newest. Nowhere for END, and for `NONE`, which no fact says.
+    id. If several do, anywhere in the newest. Nowhere for END, and for `NONE` that one fact gives.
     """
     fact, answer = asked.fact, ids[before:]
     marks = torch.zeros(len(answer), len(text), dtype=torch.int8)
-    if fact is None or fact.start < 0 or fact.stop > len(text) or asked.question.answer == NONE:
+    if fact is None or fact.start < 0 or fact.stop > len(text):
         return marks
     places = [fact] * (len(answer) - 1)
-    if len(asked.question.support) == 1:
+    if not asked.question.about:
         question = set() if both_ways else set(ids[:before])
         cue = max((place for place in fact if text[place] in question), default=-1)
         places = [_said(label, fact, text, cue, first=i == 0) for i, label in enumerate(answer[:-1])]
@@ -232,73 +209,3 @@ def _said(label: int, fact: range, text: Sequence[int], cue: int, *, first: bool
     if said > cue:
         return range(said, said + 1)
     return range(cue, cue + 1) if first and cue >= 0 else range(0)
-
-
-def _layout(asks: Asks, shown: int, text: int) -> Layout:
-    """Each question stands where it is asked: it sees the text up to there, and itself.
-
-    Args:
-        asks: the questions.
-        shown: ids before the text that are shown again.
-        text: ids of the text.
-    """
-    prefix = shown + text
-    stands = shown + asks.seen
-    places = torch.arange(prefix, device=stands.device)
-    batch, n = stands.shape
-    mask = torch.zeros(batch, prefix + n, prefix + n, dtype=torch.bool, device=stands.device)
-    mask[:, :prefix, :prefix] = places <= places[:, None]
-    mask[:, prefix:, :prefix] = places < stands[:, :, None]
-    mask[:, prefix:, prefix:] = (asks.owner[:, None, :] == asks.owner[:, :, None]) & (
-        asks.within[:, None, :] <= asks.within[:, :, None]
-    )
-    positions = torch.cat((places.expand(batch, -1), stands + asks.within), dim=1)
-    own = torch.arange(prefix, prefix + n, device=places.device).expand_as(stands)
-    first = (torch.where(asks.within == 0, stands, own) - 1).clamp(min=-1)
-    previous = torch.cat((places.expand(batch, -1) - 1, first), dim=1)
-    return Layout(positions, mask[:, None], previous)
-
-
-def grade(
-    model: ArmtModel, text: Tensor, state: MemoryState, asks: Asks, keys: Sequence[Key] | None = None
-) -> Graded:
-    """Ask within and after `text` [batch, n] on memories `state`, which stay as they are.
-
-    With the `keys` [batch, n, ..] that each memory was written with before `text`, also how well the answers
-    point into them. Nothing here waits for the device.
-    """
-    layout = _layout(asks, model.config.overlap, text.shape[1])
-    queries: list[Key] | None = None if keys is None else []
-    hidden = model.hidden(torch.cat((text, asks.ids), dim=1), state, layout=layout, queries=queries)
-    n = asks.ids.shape[1]
-    at = asks.rows * n + asks.columns
-    logits = model.head(hidden[:, -n:].flatten(0, 1).index_select(0, at)).float()
-    answers = (asks.labels != IGNORED).sum().clamp(min=1)
-    loss = F.cross_entropy(logits, asks.labels, ignore_index=IGNORED, reduction="sum") / answers
-    missed = (logits.argmax(-1) != asks.labels) & (asks.labels != IGNORED)
-    if keys is None or queries is None:
-        return Graded(loss, missed)
-    asked = [Key(*(part[:, -n:] for part in query)) for query in queries]
-    about = None
-    if model.words is not None:
-        shown = torch.cat((state.recent, text, asks.ids), dim=1)
-        about = _about(model, model.words(shown, layout)[:, -n:], asks)
-    return Graded(loss, missed, *pointing(asked, keys, at, asks, about))
-
-
-def _about(model: ArmtModel, own: Tensor, asks: Asks) -> About:
-    """`asks.about` as a memory is to have it, of own codes [batch, n, width]."""
-    memory = cast("AssociativeMemory", model.memories[-1])
-    assert memory.copier is not None
-    names = memory.copier.kept
-    stand = (asks.rows * own.shape[1]).unsqueeze(1) + asks.about.clamp(min=0)
-    words = own.flatten(0, 1)[stand] * (asks.about >= 0).unsqueeze(-1)
-    thing, second, answer, *_ = words.unbind(1)
-    moved = thing + words[:, 3:].sum(dim=1)
-
-    def of(first: Tensor) -> tuple[Tensor, Tensor]:
-        both = halves(first, names.width)[0], halves(second, names.width)[1]
-        named = names.of(torch.stack(both, dim=1)).flatten(-2)
-        return named, memory.phi(named)
-
-    return About(*of(thing), *of(moved), answer)

@@ -18,7 +18,8 @@ key that the words of its question alone make, and to be asked for by that.
 
 Of several things that moved together the sum is to be the key: one token cannot be kept under each, and what
 is kept under a sum is found by any of them, for they come from one place (26). So a key has to be linear in
-a thing's code, and if it is about nothing else, its second half names the article.
+a thing's code, and if it is about nothing else, its second half names the article. What is left of a sum
+(what somebody carries) is to be given by the first memory, and nothing besides.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ class About(NamedTuple):
         phi: the key that is of these words alone, [answers, d_key].
         kept_names, kept_phi: those that it is kept under: of all things that moved together the sum, in the
             place of the one that is asked after.
-        answer: the code that is to be kept, [answers, width].
+        answer: the code that is to be kept, or given, [answers, width].
     """
 
     names: Tensor
@@ -71,7 +72,7 @@ def pointing(
         at: [answers] which of all `queries`, row by row, an answer's tokens are read with.
         asks: what is taught of each answer: to match any key of a place that is 1 in `Asks.told` better than
             all that are 0; if it has two words that it is about of the last memory, if one of that before
-            it, else of the first.
+            it, else, or if it has one twice, of the first.
         about: those words; None where tokens are not copied.
 
     Returns:
@@ -79,15 +80,14 @@ def pointing(
     """
     told, words = asks.told, asks.about[:, :2]
     known = (told > 0).any(dim=-1)
-    derived, of_two = words[:, 0] >= 0, words[:, 1] > words[:, 0]
-    which = torch.where(derived, 1 + of_two.long(), 0)[None]
-    memories = [(queries[i], keys[i]) for i in (0, max(0, len(keys) - 2), len(keys) - 1)]
+    which = torch.where(words[:, 0] >= 0, 2 + (words[:, 1] - words[:, 0]).sign(), 0)[None]
+    memories = [(queries[i], keys[i]) for i in (0, max(0, len(keys) - 2), 0, len(keys) - 1)]
     losses = torch.stack([_missed(_match(query.phi, key.phi, at), told) for query, key in memories])
     if about is not None:
         pairs = zip(queries, keys, strict=True)
         named = torch.stack([_missed(_match(query.names / 2, key.names, at), told) for query, key in pairs])
-        under = [_under(query, key, at, told, about) for query, key in memories[1:]]
-        losses = losses + torch.stack([named.amin(dim=0), *under])
+        one, two = (_under(*memories[i], at, told, about) for i in (1, 3))
+        losses = losses + torch.stack([named.amin(dim=0), one, _left(queries[0], at, about), two])
     loss = losses.gather(0, which).squeeze(0)
     return torch.where(known, loss, 0.0).sum() / known.sum().clamp(min=1), known.sum()
 
@@ -118,6 +118,17 @@ def _under(query: Key, key: Key, at: Tensor, told: Tensor, about: About) -> Tens
     written = TEMPERATURE * _match(of_rows(about.kept_phi), key.gate * key.phi, at)
     said = (kept * about.answer).sum(dim=-1) / kept.norm(dim=-1).clamp(min=1)
     given = (share * written).sum(dim=-1) * said
-    asked = query.names.flatten(0, 1).index_select(0, at), query.phi.flatten(0, 1).index_select(0, at)
-    alike = (asked[0] * about.names).sum(dim=-1) / 2 + (asked[1] * about.phi).sum(dim=-1) + given
+    alike = _asked(query, at, about) + given
     return _missed(match, told) + (4 - alike) / TEMPERATURE - (share * match).sum(dim=-1)
+
+
+def _left(query: Key, at: Tensor, about: About) -> Tensor:
+    """How far what a memory gives is from the answer alone, or from nothing, [answers]."""
+    given = query.word.flatten(0, 1).index_select(0, at)
+    return (2 - _asked(query, at, about) + (given - about.answer).square().sum(dim=-1)) / TEMPERATURE
+
+
+def _asked(query: Key, at: Tensor, about: About) -> Tensor:
+    """How much an answer is asked for by the words of its question and them alone, up to 2, [answers]."""
+    names, phi = (part.flatten(0, 1).index_select(0, at) for part in (query.names, query.phi))
+    return (names * about.names).sum(dim=-1) / 2 + (phi * about.phi).sum(dim=-1)

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from armt.memory import SHUT, Key
 from armt.state import MemoryState
-from armt_lab.asking import grade
+from armt_lab.grading import grade
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from armt.model import ArmtModel
-    from armt_lab.asking import Graded
+    from armt_lab.grading import Graded
     from armt_lab.lessons import Lesson
     from armt_lab.recipe import Stage
 

@@ -155,7 +155,7 @@ def _what_is_carried(events: Sequence[tuple[str, ...]]) -> Answers:
             answers[question] = ("nothing", (i,))
             if len(held) == 1:
                 ((thing, taken),) = held.items()
-                answers[question] = (thing, (taken,))
+                answers[question] = (thing, tuple(sorted({taken, i})))
             elif held:
                 del answers[question]
     return answers

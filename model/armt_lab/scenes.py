@@ -107,7 +107,9 @@ class _PeopleAndThings(People):
             held = [(key, thing.touch) for key, thing in self._things.items() if thing.holder == name]
             if person.touched is not None and not held[1:]:  # more would be a list
                 key, fact = held[0] if held else (NONE, person.touched)
-                asides.append(("carrying", Question(f"What is {name} carrying?", key, (fact,))))
+                facts = tuple(sorted({fact, max(fact, person.touched)}))
+                question = Question(f"What is {name} carrying?", key, facts, about=(name, name))
+                asides.append(("carrying", question))
         return asides
 
     def strangers(self, now: int) -> list[str]:

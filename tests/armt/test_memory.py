@@ -166,6 +166,23 @@ def test_the_closed_form_of_the_sequential_rule_is_the_delta_rule_token_by_token
     torch.testing.assert_close(found[0], expected, rtol=0, atol=1e-5)
 
 
+def test_words_can_be_added_to_those_that_a_key_has_and_taken_from_them() -> None:
+    layer = layer_of(tiny.config())
+    milk, apple, football = codes(3, 64)
+    key = torch.nn.functional.normalize(torch.randn(1, 1, 12), dim=-1)
+    told = torch.stack((football, milk, apple, -milk))[None]
+    replaces, adds, opened = torch.zeros(1, 1, 1), torch.ones(1, 3, 1), torch.ones(1, 4, 1)
+    a = torch.cat((replaces, adds), dim=1)
+
+    def kept(count: int) -> torch.Tensor:
+        k, W = key.expand(1, count, -1), torch.randn(1, 12, 64)
+        error = told[:, :count] - (1 - a[:, :count]) * (k @ W)
+        return (key @ (W + k.mT @ layer._in_turn(k, error, opened[:, :count], a[:, :count])))[0, 0]
+
+    torch.testing.assert_close(kept(3), football + milk + apple)
+    torch.testing.assert_close(kept(4), football + apple)
+
+
 def test_like_keys_make_the_official_sum_overshoot_and_the_sequential_rule_does_not() -> None:
     torch.manual_seed(0)
     norms = {}

@@ -7,7 +7,8 @@ import pytest
 import torch
 from tiny_run import drawer_of, trainer_in
 
-from armt_lab.asking import Asker, grade
+from armt_lab.asking import Asker
+from armt_lab.grading import grade
 from armt_lab.streams import Stream
 
 if TYPE_CHECKING:

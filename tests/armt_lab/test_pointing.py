@@ -268,7 +268,7 @@ def test_what_is_derived_is_to_be_kept_and_asked_for_under_the_words_that_it_is_
         if learnt is not None:
             phi[:, place] = learnt
         query = asked_for.expand(*asks.ids.shape, -1)
-        queries = Key(product(query), query, query[..., :0], query[..., :0])
+        queries = Key(product(query), query, torch.zeros(*query.shape[:2], 16), query[..., :0])
         keys = Key(phi, names, words, torch.full((1, len(ids), 1), gate))
         words = (both, product(both), moved, product(moved), answer)
         about = About(*(one.expand(len(at), -1) for one in words))
@@ -282,6 +282,42 @@ def test_what_is_derived_is_to_be_kept_and_asked_for_under_the_words_that_it_is_
     assert loss(gate=0.5) == pytest.approx(right + 0.5 / TEMPERATURE, rel=1e-3)
     assert loss(learnt=-product(both)) > right + 2 / TEMPERATURE
     assert loss(moved=together, named=together) < loss(moved=together)
+
+
+def test_what_is_left_of_a_sum_is_to_be_given_by_the_first_memory_and_nothing_besides(
+    trainer: Trainer,
+) -> None:
+    facts = "Mary took the milk. Mary took the apple. Mary dropped the milk."
+    ids = trainer.tokenizer.encode(facts, add_special_tokens=False).ids
+    newest = range(len(ids) - 5, len(ids))
+    mary, milk, apple, nothing = *torch.eye(16)[:3], torch.zeros(16)
+    names = torch.cat((mary, mary))
+
+    def loss(answer: str, given: torch.Tensor, elsewhere: torch.Tensor = nothing) -> float:
+        question = Question("What is Mary carrying?", answer, (1, 2), about=("Mary", "Mary"))
+        one = Asked("carrying", question, 0, len(ids), "", is_open=False, fact=newest)
+        asks = Asker(trainer.tokenizer).asks([[one]], len(ids), told=torch.tensor([ids]))
+        words = ["Mary", "Mary"] + [answer] * (answer != "nothing")
+        assert [word.strip() for word in words_about(trainer, asks)] == words
+        at = places_of(asks)
+        left = apple if answer == "apple" else nothing
+        all_words = (names, product(names), names, product(names), left)
+        about = About(*(part.expand(len(at), -1) for part in all_words))
+        query = names.expand(*asks.ids.shape, -1)
+        queries = [
+            Key(product(query), query, code.expand(*asks.ids.shape, -1), query[..., :0])
+            for code in (given, elsewhere, elsewhere)
+        ]
+        key = torch.zeros(1, len(ids), 32)
+        keys = Key(product(key), key, key[..., :16], torch.ones(1, len(ids), 1))
+        return pointing(queries, 3 * [keys], at, asks, about)[0].item()
+
+    right = loss("apple", apple)
+    assert loss("apple", apple, elsewhere=milk) == right
+    assert loss("apple", apple - 0.5 * milk) == pytest.approx(right + 0.25 / TEMPERATURE, rel=1e-3)
+    assert loss("apple", 0.5 * apple) == pytest.approx(right + 0.25 / TEMPERATURE, rel=1e-3)
+    assert loss("nothing", nothing) == pytest.approx(right, rel=1e-3)
+    assert loss("nothing", apple) == pytest.approx(right + 1 / TEMPERATURE, rel=1e-3)
 
 
 def test_what_moved_along_stands_behind_the_question_where_nothing_else_sees_it(trainer: Trainer) -> None:
