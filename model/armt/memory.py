@@ -241,7 +241,7 @@ class AssociativeMemory(nn.Module):
             k, b, a = key.phi, self.gate(logits), torch.zeros_like(logits)
             if self.copier is not None and view is not None:
                 a, takes = hard(self.W_ma(source)).chunk(2, dim=-1)
-                key = key._replace(word=(1 - 2 * takes) * self.copier.word(m, view))
+                key = key._replace(word=self.copier.word(m, view) - takes * view.own[:, -m.shape[1] :])
                 v = torch.cat((v, key.word), dim=-1)
             key = key._replace(gate=b)
             logits = logits.squeeze(-1)
@@ -277,8 +277,8 @@ class AssociativeMemory(nn.Module):
         (V - diag(c) K W). For unit keys and a = 0 each step is a contraction, so W stays bounded where the
         official sum over tokens with like keys overshoots. Where tokens are copied a is the first of two
         gates, `hard` of W_a m: at 1 what is written is added to what the key has (Hebb's rule), so that a key
-        can have several words; as the second opens a word is taken from them, its code written with s = 1 - 2
-        times the gate.
+        can have several words; the second is how much of a token's own code is taken from what it writes, so
+        that they can lose one.
         """
         overlap = torch.tril((1 - a) * b * (k @ k.mT), diagonal=-1)
         return torch.linalg.solve_triangular(overlap, b * error, upper=False, unitriangular=True)

@@ -99,7 +99,7 @@ def write(
             view = seen.up_to(len(seen.x) - len(m) + t)
             key = naming(config, layer.copier.kept, key, output, view)
             adds, takes = ((1.2 * torch.sigmoid(layer.W_ma(token)) - 0.1).clamp(0, 1)).tolist()
-            value = torch.cat((value, (1 - 2 * takes) * word_written(layer.copier, output, view)))
+            value = torch.cat((value, word_written(layer.copier, output, view) - takes * view.own[-1]))
         key = phi(config, key)
         strength = torch.sigmoid(linear(layer.W_mb, token))
         if config.gate == "hard":

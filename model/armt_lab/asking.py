@@ -11,7 +11,7 @@ import torch
 
 from armt_lab.corpus import ANSWER, END, QUESTION
 from armt_lab.streams import KEPT
-from armt_lab.words import NONE
+from armt_lab.words import HANDS, NONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -41,7 +41,7 @@ class Asks:
         within: [batch, n] how many ids of its question stand before it.
         seen: [batch, n] how many ids of the row's text its question comes after.
         rows, columns: [answers] where in `ids` the ids stand behind which one of an answer comes.
-        labels: [answers] the id that comes there; IGNORED on padding.
+        labels: [answers] the id that comes there; IGNORED on padding, and where it is not to be said.
         questions: [answers] whose it is.
         told: [answers, places] int8, of the places where the row has written: 1 where an answer's id may be
             looked for, -1 where an older fact gave an answer to its question, else 0.
@@ -121,7 +121,8 @@ class Asker:
                 words, along = self._about(one, len(column) - skip, len(encoded))
                 for i in range(skip, len(encoded) - 1):
                     if i + 1 >= before:
-                        answers.append((number, len(column), encoded[i + 1], question))
+                        said = IGNORED if one.kind == HANDS else encoded[i + 1]
+                        answers.append((number, len(column), said, question))
                         marked.append(places[i + 1 - before])
                         about.append(words)
                     column.append((encoded[i], question, i - skip, one.place - first))

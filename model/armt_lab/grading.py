@@ -103,11 +103,11 @@ def _about(model: ArmtModel, own: Tensor, asks: Asks) -> About:
     stand = (asks.rows * own.shape[1]).unsqueeze(1) + asks.about.clamp(min=0)
     words = own.flatten(0, 1)[stand] * (asks.about >= 0).unsqueeze(-1)
     thing, second, answer, *_ = words.unbind(1)
-    moved = thing + words[:, 3:].sum(dim=1)
+    along, is_sum = words[:, 3:].sum(dim=1), (asks.about[:, :1] == asks.about[:, 1:2])
 
     def of(first: Tensor) -> tuple[Tensor, Tensor]:
         both = halves(first, names.width)[0], halves(second, names.width)[1]
         named = names.of(torch.stack(both, dim=1)).flatten(-2)
         return named, memory.phi(named)
 
-    return About(*of(thing), *of(moved), answer)
+    return About(*of(thing), *of(thing + along * ~is_sum), answer + along * is_sum)

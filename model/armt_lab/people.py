@@ -25,7 +25,8 @@ class Question:
             whoever carried it there or had it last.
         about: the words of the question, two or one, by which what several facts give is kept; one of them
             twice where it is what the facts left of a sum.
-        along: what the newest of these facts moved along with the first of them.
+        along: what the newest of these facts moved along with the first of them; or the rest of the answer
+            that is several things.
     """
 
     text: str

@@ -157,7 +157,7 @@ def _what_is_carried(events: Sequence[tuple[str, ...]]) -> Answers:
                 ((thing, taken),) = held.items()
                 answers[question] = (thing, tuple(sorted({taken, i})))
             elif held:
-                del answers[question]
+                answers[question] = (" ".join(sorted(held)), tuple(sorted({*held.values(), i})))
     return answers
 
 
@@ -209,6 +209,7 @@ _TASKS: dict[str, Callable[[Sequence[tuple[str, ...]]], Answers]] = {
     "brought": lambda events: _where_was_thing(events) | _where_was_thing_earlier(events),
     "holder": _who_has_thing,
     "carrying": _what_is_carried,
+    "hands": _what_is_carried,
     "given": _who_gave,
     "beside": _how_rooms_lie,
     "subject": lambda events: _as_told(events, "What is {2} of the {3}?"),

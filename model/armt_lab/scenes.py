@@ -10,7 +10,7 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 from armt_lab.people import People, Question
-from armt_lab.words import CARRIES, DROPS, GIVES, GRABS, NONE
+from armt_lab.words import CARRIES, DROPS, GIVES, GRABS, HANDS, NONE
 
 if TYPE_CHECKING:
     import random
@@ -101,15 +101,19 @@ class _PeopleAndThings(People):
         return super().asides() + places + holders + self._carrying() + where + self._were()
 
     def _carrying(self) -> list[tuple[str, Question]]:
-        """What everyone has in his hands, where it is nothing or one thing."""
+        """What everyone has in his hands: nothing or one thing, or several that are not said."""
         asides = []
         for name, person in self._people.items():
-            held = [(key, thing.touch) for key, thing in self._things.items() if thing.holder == name]
-            if person.touched is not None and not held[1:]:  # more would be a list
-                key, fact = held[0] if held else (NONE, person.touched)
-                facts = tuple(sorted({fact, max(fact, person.touched)}))
-                question = Question(f"What is {name} carrying?", key, facts, about=(name, name))
-                asides.append(("carrying", question))
+            if person.touched is None:
+                continue
+            held = [key for key, thing in self._things.items() if thing.holder == name]
+            touches = [self._things[key].touch for key in held]
+            facts = tuple(sorted({*touches, max(*touches, person.touched)} if held else {person.touched}))
+            key, *along = held or [NONE]
+            tricky = not along and facts[1:] != ()  # what was touched last is not the answer
+            text, about = f"What is {name} carrying?", (name, name)
+            question = Question(text, key, facts, tricky, about, tuple(along))
+            asides.append((HANDS if along else "carrying", question))
         return asides
 
     def strangers(self, now: int) -> list[str]:

@@ -10,7 +10,7 @@ from functools import lru_cache
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from armt_lab.words import UNKNOWN
+from armt_lab.words import HANDS, UNKNOWN
 from armt_lab.world import Question, World
 
 if TYPE_CHECKING:
@@ -267,7 +267,7 @@ class Stream:
         ]
 
     def _choose(self, kinds: list[str]) -> str:
-        weights = {self.world.task: 1.0, UNKNOWN: STRANGE, **self.stage.asks}
+        weights = {self.world.task: 1.0, UNKNOWN: STRANGE, HANDS: 0.0, **self.stage.asks}
         return self.rng.choices(kinds, [weights.get(kind, self.stage.asides) for kind in kinds])[0]
 
     def advance(self, count: int, keep: int = 0) -> None:

@@ -23,6 +23,7 @@ from armt_lab.muon import Muon
 from armt_lab.reading import read
 from armt_lab.recipe import RecipeError
 from armt_lab.streams import Noise, Source
+from armt_lab.words import HANDS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -269,7 +270,12 @@ def _marks(learnt: Sequence[Learnt]) -> Marks:
     pointing = [one.read.pointing.item() for one in learnt if one.read.pointing is not None]
     right = [(look.asks, look.asks.right(g.missed)) for look, g in graded]
     return Marks(
-        [each for asks, of_asks in right for each in zip(asks.topics, of_asks, strict=True)],
+        [
+            (topic, one)
+            for asks, of_asks in right
+            for topic, one in zip(asks.topics, of_asks, strict=True)
+            if topic.kind != HANDS
+        ],
         sum(g.loss.item() for _, g in graded) / len(graded) if graded else None,
         sum(pointing) / len(pointing) if pointing else None,
     )

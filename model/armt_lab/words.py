@@ -60,6 +60,9 @@ the last alone; what is beside a room, of any row: in whatever words, or in thos
 subject ("What is north of the garden?") or its object ("What is the hallway north of?").
 """
 
+HANDS = "hands"
+"""A kind whose answer is several things: it is not said, but what its memory gives can be taught."""
+
 NONE = "nothing"
 """What somebody carries who has put down all he had."""
 

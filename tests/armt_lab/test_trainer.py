@@ -181,8 +181,9 @@ def test_a_model_that_a_run_starts_with_can_learn_to_copy(runs: Path, tmp_path: 
     found = torch.load(tmp_path / "small" / "last.pt", weights_only=False)["model"]
     for name, weight in first.model.named_parameters():  # after one step of the warm-up
         torch.testing.assert_close(found[name], weight.detach(), rtol=0, atol=1e-4)
-    added = {name.split(".")[3] for name in found.keys() - first.model.state_dict().keys()}
-    assert added == {"picks", "own", "say", "asked", "kept"}
+    added = {".".join(name.split(".")[2:4]) for name in found.keys() - first.model.state_dict().keys()}
+    of_copier = {f"copier.{part}" for part in ("picks", "own", "say", "asked", "kept")}
+    assert added == of_copier | {"W_ma.weight", "W_ma.bias"}
 
 
 def test_keys_begin_by_naming_words_that_are_near(runs: Path) -> None:
