@@ -105,7 +105,7 @@ class Key(NamedTuple):
         phi: [batch, n, d_key].
         names: the words that its halves name, [batch, n, d_mem]; [batch, n, 0] where tokens are not copied.
         word: the code that is kept under it, or that the memory gives for it, [batch, n, width].
-        gate: how much of what it is for is written, [batch, n, 1]; [batch, n, 0] where it only asks.
+        gate: how much of what stood under it is replaced, [batch, n, 1]; [batch, n, 0] where it only asks.
     """
 
     phi: Tensor
@@ -243,7 +243,7 @@ class AssociativeMemory(nn.Module):
                 a, takes = hard(self.W_ma(source)).chunk(2, dim=-1)
                 key = key._replace(word=self.copier.word(m, view) - takes * view.own[:, -m.shape[1] :])
                 v = torch.cat((v, key.word), dim=-1)
-            key = key._replace(gate=b)
+            key = key._replace(gate=b * (1 - a))
             logits = logits.squeeze(-1)
             if self.rule == "sequential":
                 return W + k.mT @ self._in_turn(k, v - (1 - a) * (k @ W), b, a), z, logits, key
