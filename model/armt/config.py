@@ -20,7 +20,7 @@ Gate = Literal["sigmoid", "hard"]
 """sigmoid: never quite nothing; hard: ours, a sigmoid that reaches 0 and 1 (see `memory.hard`)."""
 
 Features = Literal["dpfp", "product", "bind"]
-"""How phi makes a key of d_mem numbers: see `memory.dpfp`, `memory.product`, `memory.bind`."""
+"""How phi makes a key of d_mem numbers: see `features.py`."""
 
 LONGEST_CODE = 512
 """Bits of the hash that a token's code is made of."""
@@ -34,6 +34,7 @@ _YOUNGER = (
     "conv",
     "conv_rank",
     "fold_tail",
+    "reads_within",
     "bidirectional",
     "copying",
 )
@@ -69,6 +70,10 @@ class ArmtConfig:
         fold_tail: for an answer, the tail is absorbed into the fork as a segment shorter than others, and the
             prompt begins a segment of its own: what was read last is answered from memory like all else.
             Otherwise tail and prompt are in view together.
+        reads_within: a memory is read behind its block and not before it, and while a segment is absorbed
+            each token also reads what those before it in the segment wrote there, so that what was told a
+            sentence ago is found as what was told long ago is. For models whose text itself writes, from left
+            to right, and that fold the tail.
         bidirectional: while a segment is absorbed its tokens see those behind them too, so that each is
             written under all of its sentence and not its beginning alone; those shown again, of whose
             sentences the rest has now come, write anew. Prompts are read from left to right as ever. For
@@ -96,6 +101,7 @@ class ArmtConfig:
     conv: int = 0
     conv_rank: int = 0
     fold_tail: bool = False
+    reads_within: bool = False
     bidirectional: bool = False
     copying: int = 0
 
@@ -153,6 +159,11 @@ class ArmtConfig:
         for name in ("overlap", "fold_tail"):
             if getattr(self, name) and (self.wrap_pos or self.positions_run_on):
                 raise ConfigError(f"{name} needs rotary positions: GPT-2 has a row for each")
+
+        if self.reads_within and (self.num_mem_tokens or self.bidirectional or not self.fold_tail):
+            raise ConfigError(
+                "reads_within needs num_mem_tokens 0, fold_tail and text that is read from left to right"
+            )
 
     def _check_copying(self) -> None:
         self._check_whole("copying", least=0)

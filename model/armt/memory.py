@@ -1,7 +1,6 @@
 """The associative memory of one layer: what is read into the stream and what is written from it.
 
-Equations: ARMT, arXiv 2407.04841, with DPFP from arXiv 2102.11174; the sequential rule is ours (see
-`_in_turn`).
+Equations: ARMT, arXiv 2407.04841; the sequential rule is ours (see `_in_turn`).
 `reference.py` has the same mathematics, slow and plain; every path here is tested against it.
 """
 
@@ -14,8 +13,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from armt.config import NU
 from armt.copying import Copier, View
+from armt.features import bind, dpfp, product
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,56 +26,6 @@ if TYPE_CHECKING:
 
 EPS = 1e-5
 """What keeps a division by z . phi from being one by nothing; the official constant."""
-
-
-def dpfp(x: Tensor) -> Tensor:
-    """The feature map phi: x = [relu(x), relu(-x)], then x * roll(x, j) for j = 1..NU, concatenated.
-
-    Args:
-        x: [..., d_mem].
-
-    Returns:
-        [..., 2 * NU * d_mem], not negative.
-    """
-    positive, negative = F.relu(x), F.relu(-x)
-    ring = torch.cat((positive, negative, positive, negative), dim=-1)
-    n = ring.shape[-1] // 2
-    # roll(x, j)[i] = x[i - j]: a window on the ring, where `roll` would make a copy.
-    return torch.cat([ring[..., :n] * ring[..., -j % n :][..., :n] for j in range(1, NU + 1)], dim=-1)
-
-
-def product(x: Tensor) -> Tensor:
-    """A feature map for keys of two things: phi = a / |a| (x) b / |b|, a and b the halves of x.
-
-    phi(x) . phi(y) = cos(a_x, a_y) cos(b_x, b_y): two keys match if they are alike in both halves, so that
-    "north of the kitchen" matches neither "south of the kitchen" nor "north of the garden". A tensor product
-    representation (Smolensky 1990, doi 10.1016/0004-3702(90)90007-M).
-
-    Args:
-        x: [..., d_mem], d_mem even.
-
-    Returns:
-        [..., (d_mem / 2)^2], of length 1 (0 where a half is).
-    """
-    a, b = (F.normalize(half, dim=-1) for half in x.chunk(2, dim=-1))
-    return (a.unsqueeze(-1) * b.unsqueeze(-2)).flatten(-2)
-
-
-def bind(x: Tensor) -> Tensor:
-    """A feature map for keys of two words: phi = a * b / |a * b|, entry by entry, a and b the halves of x.
-
-    Of codes of signs, keys of two other words, or of one, are as little alike as the codes are: a cosine of 0
-    with a deviation of (d_mem / 2)^-0.5. Where `product` gives as many entries, a word has the square root of
-    so many to be told from another by. Multiplicative binding (Gayler, arXiv cs/0412059).
-
-    Args:
-        x: [..., d_mem], d_mem even.
-
-    Returns:
-        [..., d_mem / 2], of length 1 (0 where a half is).
-    """
-    a, b = x.chunk(2, dim=-1)
-    return F.normalize(a * b, dim=-1)
 
 
 SHUT = -math.log(11)
@@ -192,15 +141,36 @@ class AssociativeMemory(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             return self._recall(self.query(x, view).phi, W, z).to(x.dtype)
 
-    def read_into(self, view: View, W: Tensor, z: Tensor) -> View:
-        """With what `read` gives added to x and to what was heard."""
+    def read_into(self, view: View, W: Tensor, z: Tensor, source: Source | None = None) -> View:
+        """With what `read` gives added to x and to what was heard.
+
+        With a source what its tokens write is read too, each by those behind it: token t reads with q_t what
+        W holds before it, q_t W + sum_{s<t} (q_t . k_s) u_s, u as in `_in_turn`.
+        """
         with torch.autocast(view.x.device.type, enabled=False):
-            found = self.read(view.x, W, z, view)
+            query = self.query(view.x, view).phi
+            found = self._recall(query, W, z)
+            if source is not None:
+                found = self._with_own(found, query, W, source)
+            found = found.to(view.x.dtype)
             if self.copier is None:
                 return view._replace(x=view.x + found)
             value, word = found.tensor_split((view.x.shape[-1],), dim=-1)
             x = view.x + value
             return view._replace(x=x, heard=view.heard + self.copier.hear(x, word).to(word.dtype))
+
+    def _with_own(self, found: Tensor, query: Tensor, W: Tensor, source: Source) -> Tensor:
+        """`found` [batch, n, d_value] and what the source's tokens, the last of n, wrote before each."""
+        rows = None
+        if not torch.is_grad_enabled():  # seldom in text with nothing to keep
+            rows = (self.gate(self.logits(source.m)) > 0).any(dim=1).nonzero().flatten()
+            if not len(rows):
+                return found
+            source, query, W = source.rows(rows), query[rows], W[rows]
+        k, u, _, _ = self._written(source.m, W, source.view)
+        own = torch.tril(query[:, -k.shape[1] :] @ k.mT, diagonal=-1) @ u
+        own = F.pad(own, (0, 0, found.shape[1] - k.shape[1], 0))
+        return found + own if rows is None else found.index_add(0, rows, own)
 
     def query(self, x: Tensor, view: View | None = None) -> Key:
         """With what `read` reads, phi(W_q x): [batch, n, d_model] -> [batch, n, ..]."""
@@ -235,20 +205,28 @@ class AssociativeMemory(nn.Module):
             left as they were. Where every gate is exactly 0, so is what is added.
         """
         with torch.autocast(m.device.type, enabled=False):
-            source = self._source(m)
-            v, logits = self.W_mv(source), self.W_mb(source)
-            key = self._key(self.W_mk(source), None if self.copier is None else self.copier.kept, m, view)
-            k, b, a = key.phi, self.gate(logits), torch.zeros_like(logits)
-            if self.copier is not None and view is not None:
-                a, takes = hard(self.W_ma(source)).chunk(2, dim=-1)
-                key = key._replace(word=self.copier.word(m, view) - takes * view.own[:, -m.shape[1] :])
-                v = torch.cat((v, key.word), dim=-1)
-            key = key._replace(gate=b * (1 - a))
-            logits = logits.squeeze(-1)
             if self.rule == "sequential":
-                return W + k.mT @ self._in_turn(k, v - (1 - a) * (k @ W), b, a), z, logits, key
-            W = W + k.mT @ (b * (v - self._recall(k, W, z)))
-            return W, z + self._novelty(k, z, first).mul(k).sum(dim=1) if self.use_denom else z, logits, key
+                k, u, logits, key = self._written(m, W, view)
+                return W + k.mT @ u, z, logits, key
+            source = self._source(m)
+            v, logits, key = self.W_mv(source), self.W_mb(source), self._key(self.W_mk(source), None, m, None)
+            k, b = key.phi, self.gate(logits)
+            W, key = W + k.mT @ (b * (v - self._recall(k, W, z))), key._replace(gate=b)
+            z = z + self._novelty(k, z, first).mul(k).sum(dim=1) if self.use_denom else z
+            return W, z, logits.squeeze(-1), key
+
+    def _written(self, m: Tensor, W: Tensor, view: View | None) -> tuple[Tensor, Tensor, Tensor, Key]:
+        """Of the sequential rule: keys k, what is written under them, u, the logits, and all of a key."""
+        source = self._source(m)
+        v, logits = self.W_mv(source), self.W_mb(source)
+        key = self._key(self.W_mk(source), None if self.copier is None else self.copier.kept, m, view)
+        k, b, a = key.phi, self.gate(logits), torch.zeros_like(logits)
+        if self.copier is not None and view is not None:
+            a, takes = hard(self.W_ma(source)).chunk(2, dim=-1)
+            key = key._replace(word=self.copier.word(m, view) - takes * view.own[:, -m.shape[1] :])
+            v = torch.cat((v, key.word), dim=-1)
+        u = self._in_turn(k, v - (1 - a) * (k @ W), b, a)
+        return k, u, logits.squeeze(-1), key._replace(gate=b * (1 - a))
 
     def logits(self, m: Tensor) -> Tensor:
         """The gate's logits that `write` gives for m, [batch, writers], without writing."""

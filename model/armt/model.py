@@ -146,7 +146,8 @@ class ArmtModel(nn.Module):
     def forward_segment(self, ids: Tensor, state: MemoryState) -> tuple[Tensor, MemoryState]:
         """Absorb, with logits: ids [batch, n <= segment_size] -> [batch, n, vocab] and the new memories."""
         hidden, sources = self._run(ids, state, heed_text=True)
-        if self.config.bidirectional:  # a token that has seen the next one cannot be asked for it
+        # A token that has seen the next one cannot be asked for it, and a prompt reads but does not write.
+        if self.config.bidirectional or self.config.reads_within:
             hidden = self.hidden(ids, state)
         return self.head(hidden), self._write(sources, ids, state)[0]
 
@@ -188,6 +189,8 @@ class ArmtModel(nn.Module):
         slots = self._slots(state)
         view = self._view(x, shown, layout)
         for layer in range(self.config.num_layers):
+            if self.config.reads_within:
+                view = view._replace(x=self.backbone.run(layer, view.x, rotary, cache, mask))
             if layer in slots:
                 memory, W, z = slots[layer]
                 if queries is not None:
@@ -195,7 +198,8 @@ class ArmtModel(nn.Module):
                     query = query._replace(word=query.phi @ W[..., self.config.d_model :])
                     queries.append(Key(*(part[:, -n:] for part in query)))
                 view = memory.read_into(view, W, z)
-            view = view._replace(x=self.backbone.run(layer, view.x, rotary, cache, mask))
+            if not self.config.reads_within:
+                view = view._replace(x=self.backbone.run(layer, view.x, rotary, cache, mask))
         return self._said(view, shown, layout)[:, -n:]
 
     def head(self, hidden: Tensor) -> Tensor:
@@ -252,7 +256,7 @@ class ArmtModel(nn.Module):
         slots = self._slots(state)
         top = self.config.memory_layers[-1]
         for layer in range(self.config.num_layers if heed_text else top + 1):
-            if layer in slots:
+            if layer in slots and not self.config.reads_within:
                 memory, W, z = slots[layer]
                 view = memory.read_into(view, W, z)
             if layer == top and not heed_text and not both_ways:
@@ -262,6 +266,9 @@ class ArmtModel(nn.Module):
             if layer in slots:
                 sources.append(Source(x[:, -writers:], view))
             view = view._replace(x=x)
+            if layer in slots and layer != top and self.config.reads_within:
+                memory, W, z = slots[layer]
+                view = memory.read_into(view, W, z, sources[-1])
         return (self._said(view, ids)[:, overlap:n] if heed_text else view.x), sources
 
     def _write(self, sources: Sequence[Source], ids: Tensor, state: MemoryState) -> tuple[MemoryState, Trace]:

@@ -150,7 +150,8 @@ def segment(
     ids = [*recent, *ids]
     # The first that writes; all behind it do too.
     writers = len(ids) if config.num_mem_tokens else 0 if config.bidirectional else len(recent)
-    x, heard, outputs = run(model, ids, memories, number, both_ways=config.bidirectional)
+    within = writers if config.reads_within else None
+    x, heard, outputs = run(model, ids, memories, number, both_ways=config.bidirectional, within=within)
     layers = dict(zip(config.memory_layers, model.memories, strict=True))
     written = {
         index: write(
@@ -162,7 +163,7 @@ def segment(
         )
         for index, layer in layers.items()
     }
-    if config.bidirectional:
+    if config.bidirectional or config.reads_within:
         x, heard, _ = run(model, ids, memories, number, both_ways=False)
     x, heard = x[len(recent) : len(ids)], heard[len(recent) : len(ids)]
     logits = model.backbone.head(x.unsqueeze(0))[0]
@@ -176,11 +177,18 @@ def segment(
 
 
 def run(
-    model: ArmtModel, ids: Sequence[int], memories: Memories, number: int, *, both_ways: bool
+    model: ArmtModel,
+    ids: Sequence[int],
+    memories: Memories,
+    number: int,
+    *,
+    both_ways: bool,
+    within: int | None = None,
 ) -> tuple[Tensor, Tensor, list[tuple[Tensor, Seen]]]:
     """What the last block gives for ids and memory tokens, what these heard, and what every block gives.
 
-    [n, d_model]; [n, copying]; of each block its output [n, d_model], and what it was given.
+    [n, d_model]; [n, copying]; of each block its output [n, d_model], and what it was given. What tokens from
+    `within` on write is read by those behind them.
     """
     config, backbone = model.config, model.backbone
     text = convolve(model, backbone.embed(torch.tensor([list(ids)]))[0])
@@ -200,16 +208,30 @@ def run(
     heard = torch.zeros(x.shape[1], config.copying)
     outputs = []
     for index, block in enumerate(backbone.blocks):
-        if index in layers:
-            layer = layers[index]
-            found = remembered(config, layer, memories.get(index), Seen(x[0], own, heard))
-            x = x + found[:, : config.d_model]
-            if layer.copier is not None:
-                said = torch.stack([torch.sigmoid(linear(layer.copier.say, even(token))) for token in x[0]])
-                heard = heard + said[:, None] * found[:, config.d_model :]
+        if index in layers and not config.reads_within:
+            found = remembered(config, layers[index], memories.get(index), Seen(x[0], own, heard))
+            x, heard = hear(config, layers[index], x, heard, found)
         seen, x = Seen(x[0], own, heard), block(x, attention_mask=mask, **arguments)
         outputs.append((x[0], seen))
+        if index in layers and config.reads_within:
+            layer, memory, reads = layers[index], memories.get(index), []
+            for t in range(x.shape[1]):
+                reads.append(remembered(config, layer, memory, Seen(x[0], own, heard).up_to(t))[-1])
+                if within is not None and t >= within:
+                    memory = write(config, layer, memory, x[0][t : t + 1], seen.up_to(t))
+            x, heard = hear(config, layer, x, heard, torch.stack(reads))
     return x[0], heard, outputs
+
+
+def hear(
+    config: ArmtConfig, layer: AssociativeMemory, x: Tensor, heard: Tensor, found: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The stream [1, n, d_model] and what was heard [n, copying] with what is remembered, [n, d_value]."""
+    x = x + found[:, : config.d_model]
+    if layer.copier is not None:
+        said = torch.stack([torch.sigmoid(linear(layer.copier.say, even(token))) for token in x[0]])
+        heard = heard + said[:, None] * found[:, config.d_model :]
+    return x, heard
 
 
 def positions(config: ArmtConfig, n: int, number: int) -> list[int]:

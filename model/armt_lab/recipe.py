@@ -43,6 +43,7 @@ class Size:
     conv: int = 0
     conv_rank: int = 0
     fold_tail: bool = False
+    reads_within: bool = False
     bidirectional: bool = False
     copying: int = 0
 
@@ -73,6 +74,7 @@ class Size:
             conv=self.conv,
             conv_rank=self.conv_rank,
             fold_tail=self.fold_tail,
+            reads_within=self.reads_within,
             bidirectional=self.bidirectional,
             copying=self.copying,
         )

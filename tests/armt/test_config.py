@@ -81,6 +81,16 @@ def test_an_option_that_is_not_known_is_refused_by_name() -> None:
         ("gpt2", {"write_rule": "official", "fold_tail": True}, "fold_tail needs rotary positions"),
         ("llama", {"bidirectional": True, "num_mem_tokens": 0}, "bidirectional needs num_mem_tokens 0 and"),
         ("llama", {"bidirectional": True, "fold_tail": True}, "bidirectional needs num_mem_tokens 0 and"),
+        (
+            "llama",
+            {"reads_within": True, "num_mem_tokens": 0},
+            "reads_within needs num_mem_tokens 0, fold_tail",
+        ),
+        (
+            "llama",
+            {"reads_within": True, "fold_tail": True},
+            "reads_within needs num_mem_tokens 0, fold_tail",
+        ),
         ("llama", {"copying": 12}, "copying is a multiple of 8 up to 512, not 12"),
         ("llama", {"copying": 520}, "copying is a multiple of 8 up to 512, not 520"),
         ("llama", {"copying": 8, "d_mem": 18}, "copying 8 needs an even d_mem up to twice as much, not 18"),

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 import tiny
 from armt.copying import BEGINS, GOES_ON, LONGEST, NO_WORD, PICK, Copier, Names, Picks, View, Words, codes
+from armt.features import product
 from armt.layout import Layout
-from armt.memory import product
 
 if TYPE_CHECKING:
     from armt.config import ArmtConfig

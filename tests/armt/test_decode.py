@@ -154,8 +154,13 @@ def test_ids_shown_again_before_a_segment_are_seen_by_questions_too() -> None:
 @pytest.mark.parametrize("prompt", [1, 8, 11])
 @pytest.mark.parametrize(
     "options",
-    [{}, {"num_mem_tokens": 0, "bidirectional": True}, {"num_mem_tokens": 0, "copying": 16}],
-    ids=["", "both ways", "copying"],
+    [
+        {},
+        {"num_mem_tokens": 0, "bidirectional": True},
+        {"num_mem_tokens": 0, "copying": 16},
+        {"num_mem_tokens": 0, "copying": 16, "reads_within": True},
+    ],
+    ids=["", "both ways", "copying", "within"],
 )
 def test_a_tail_that_is_folded_is_absorbed_and_the_prompt_begins_a_segment(
     tail: int, prompt: int, options: dict[str, Any]

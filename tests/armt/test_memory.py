@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 import tiny
 from armt import reference
 from armt.copying import codes
-from armt.memory import AssociativeMemory, bind, dpfp, hard, product
+from armt.features import bind, dpfp, product
+from armt.memory import AssociativeMemory, hard
 from armt.reference import LayerMemory
 
 if TYPE_CHECKING:
