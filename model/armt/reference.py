@@ -66,16 +66,14 @@ def recall(config: ArmtConfig, memory: LayerMemory, features: Tensor) -> Tensor:
 def remembered(
     config: ArmtConfig, layer: AssociativeMemory, memory: LayerMemory | None, seen: Seen
 ) -> Tensor:
-    """What is remembered, token by token: [n, d_value]."""
+    """What the last of the tokens seen remembers, [d_value]."""
+    token = seen.x[-1]
     if memory is None:
-        return seen.x.new_zeros(len(seen.x), config.d_value)
-    found = []
-    for t, token in enumerate(seen.x):
-        query = layer.W_mq.weight @ token
-        if layer.copier is not None:
-            query = naming(config, layer.copier.asked, query, token, seen.up_to(t))
-        found.append(recall(config, memory, phi(config, query)))
-    return torch.stack(found)
+        return token.new_zeros(config.d_value)
+    query = layer.W_mq.weight @ token
+    if layer.copier is not None:
+        query = naming(config, layer.copier.asked, query, token, seen)
+    return recall(config, memory, phi(config, query))
 
 
 def write(
@@ -209,14 +207,15 @@ def run(
     outputs = []
     for index, block in enumerate(backbone.blocks):
         if index in layers and not config.reads_within:
-            found = remembered(config, layers[index], memories.get(index), Seen(x[0], own, heard))
-            x, heard = hear(config, layers[index], x, heard, found)
+            layer, view = layers[index], Seen(x[0], own, heard)
+            reads = [remembered(config, layer, memories.get(index), view.up_to(t)) for t in range(x.shape[1])]
+            x, heard = hear(config, layer, x, heard, torch.stack(reads))
         seen, x = Seen(x[0], own, heard), block(x, attention_mask=mask, **arguments)
         outputs.append((x[0], seen))
         if index in layers and config.reads_within:
             layer, memory, reads = layers[index], memories.get(index), []
             for t in range(x.shape[1]):
-                reads.append(remembered(config, layer, memory, Seen(x[0], own, heard).up_to(t))[-1])
+                reads.append(remembered(config, layer, memory, Seen(x[0], own, heard).up_to(t)))
                 if within is not None and t >= within:
                     memory = write(config, layer, memory, x[0][t : t + 1], seen.up_to(t))
             x, heard = hear(config, layer, x, heard, torch.stack(reads))

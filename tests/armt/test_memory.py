@@ -86,7 +86,9 @@ def test_what_is_read_agrees_with_the_reference(
     found = layer.read(x, W, z)
 
     for row, memory in enumerate(memories):
-        assert_close(found[row], reference.remembered(config, layer, memory, reference.Seen.of(x[row])))
+        for t in range(n):
+            seen = reference.Seen.of(x[row, : t + 1])
+            assert_close(found[row, t], reference.remembered(config, layer, memory, seen))
 
 
 @settings(deadline=None, max_examples=60)
