@@ -158,7 +158,7 @@ def test_ids_shown_again_before_a_segment_are_seen_by_questions_too() -> None:
         {},
         {"num_mem_tokens": 0, "bidirectional": True},
         {"num_mem_tokens": 0, "copying": 16},
-        {"num_mem_tokens": 0, "copying": 16, "reads_within": True},
+        {"num_mem_tokens": 0, "reads_within": True},
     ],
     ids=["", "both ways", "copying", "within"],
 )
