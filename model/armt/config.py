@@ -156,14 +156,13 @@ class ArmtConfig:
             raise ConfigError(f"an overlap of {self.overlap} ids is more than a segment of {size}")
         if self.bidirectional and (self.num_mem_tokens or not self.fold_tail):
             raise ConfigError("bidirectional needs num_mem_tokens 0 and fold_tail: no text is in view then")
-        for name in ("overlap", "fold_tail"):
-            if getattr(self, name) and (self.wrap_pos or self.positions_run_on):
-                raise ConfigError(f"{name} needs rotary positions: GPT-2 has a row for each")
-
         if self.reads_within and (self.num_mem_tokens or self.bidirectional or not self.fold_tail):
             raise ConfigError(
                 "reads_within needs num_mem_tokens 0, fold_tail and text that is read from left to right"
             )
+        for name in ("overlap", "fold_tail"):
+            if getattr(self, name) and (self.wrap_pos or self.positions_run_on):
+                raise ConfigError(f"{name} needs rotary positions: GPT-2 has a row for each")
 
     def _check_copying(self) -> None:
         self._check_whole("copying", least=0)

@@ -126,7 +126,9 @@ class AssociativeMemory(nn.Module):
         phi = dpfp(x)
         return phi if self.rule == "paper" else F.normalize(phi, dim=-1)
 
-    def read(self, x: Tensor, W: Tensor, z: Tensor, view: View | None = None) -> Tensor:
+    def read(
+        self, x: Tensor, W: Tensor, z: Tensor, view: View | None = None, source: Source | None = None
+    ) -> Tensor:
         """What the memory adds to the stream: W^T phi(W_q x), over z . phi(W_q x) + EPS if there is a z.
 
         Args:
@@ -134,25 +136,21 @@ class AssociativeMemory(nn.Module):
             W: [batch, d_key, d_value]; zero before the first write, and then so is the result.
             z: [batch, d_key].
             view: of a model that copies tokens, x among what it needs besides.
+            source: what the last of the tokens write; then that is read too, each by those behind it: token t
+                reads with q_t what W holds before it, q_t W + sum_{s<t} (q_t . k_s) u_s, u as in `_in_turn`.
 
         Returns:
             [batch, n, d_value] in the dtype of `x`.
         """
         with torch.autocast(x.device.type, enabled=False):
-            return self._recall(self.query(x, view).phi, W, z).to(x.dtype)
+            query = self.query(x, view).phi
+            found = self._recall(query, W, z)
+            return (found if source is None else self._with_own(found, query, W, source)).to(x.dtype)
 
     def read_into(self, view: View, W: Tensor, z: Tensor, source: Source | None = None) -> View:
-        """With what `read` gives added to x and to what was heard.
-
-        With a source what its tokens write is read too, each by those behind it: token t reads with q_t what
-        W holds before it, q_t W + sum_{s<t} (q_t . k_s) u_s, u as in `_in_turn`.
-        """
+        """With what `read` gives added to x and to what was heard."""
         with torch.autocast(view.x.device.type, enabled=False):
-            query = self.query(view.x, view).phi
-            found = self._recall(query, W, z)
-            if source is not None:
-                found = self._with_own(found, query, W, source)
-            found = found.to(view.x.dtype)
+            found = self.read(view.x, W, z, view, source)
             if self.copier is None:
                 return view._replace(x=view.x + found)
             value, word = found.tensor_split((view.x.shape[-1],), dim=-1)

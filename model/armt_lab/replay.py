@@ -152,12 +152,7 @@ def _what_is_carried(events: Sequence[tuple[str, ...]]) -> Answers:
             else:
                 del held[what]
             question = f"What is {one} carrying?"
-            answers[question] = ("nothing", (i,))
-            if len(held) == 1:
-                ((thing, taken),) = held.items()
-                answers[question] = (thing, tuple(sorted({taken, i})))
-            elif held:
-                answers[question] = (" ".join(sorted(held)), tuple(sorted({*held.values(), i})))
+            answers[question] = (" ".join(sorted(held)) or "nothing", tuple(sorted({*held.values(), i})))
     return answers
 
 

@@ -87,7 +87,7 @@ class World:
         return self._scene.questions()
 
     def asks(self) -> dict[str, list[Question]]:
-        """What may be asked in training, by kind: a task, one of `ASIDES`, or `UNKNOWN`.
+        """What may be asked in training, by kind: a task, one of `ASIDES`, `HANDS`, or `UNKNOWN`.
 
         Of tasks 4 and 5 only what published stories ask: of the newest row, of the newest gift. Besides, what
         the facts answer of simpler tasks; and after people and things that were never named, `UNKNOWN`.

@@ -19,6 +19,7 @@ from armt.state import MemoryState
 if TYPE_CHECKING:
     from armt.memory import Key
 
+WITHIN = {"num_mem_tokens": 0, "fold_tail": True, "reads_within": True}
 VARIANTS = [
     *[{"arch": arch} for arch in tiny.BACKBONES],
     *[{"arch": arch, "write_rule": "official"} for arch in tiny.BACKBONES],
@@ -36,16 +37,9 @@ VARIANTS = [
     {"num_mem_tokens": 0, "gate": "hard", "normalise_write": True, "overlap": 3, "conv": 2},
     {"num_mem_tokens": 0, "features": "product", "d_mem": 6, "gate": "hard"},
     {"num_mem_tokens": 0, "features": "bind", "d_mem": 16, "gate": "hard", "copying": 16},
-    {"num_mem_tokens": 0, "fold_tail": True, "reads_within": True},
-    {"num_mem_tokens": 0, "fold_tail": True, "reads_within": True, "overlap": 3, "gate": "hard", "conv": 2},
-    {
-        "num_mem_tokens": 0,
-        "fold_tail": True,
-        "reads_within": True,
-        "overlap": 3,
-        "copying": 16,
-        "gate": "hard",
-    },
+    WITHIN,
+    {**WITHIN, "overlap": 3, "gate": "hard", "conv": 2},
+    {**WITHIN, "overlap": 3, "copying": 16, "gate": "hard"},
     {"gate": "hard"},
     {"normalise_write": True},
     {"overlap": 3, "bos_token_id": 5},
@@ -67,14 +61,7 @@ FEW = [
     {"num_mem_tokens": 0, "overlap": 3},
     {"num_mem_tokens": 0, "overlap": 3, "fold_tail": True, "bidirectional": True},
     {"num_mem_tokens": 0, "overlap": 3, "copying": 16, "gate": "hard"},
-    {
-        "num_mem_tokens": 0,
-        "fold_tail": True,
-        "reads_within": True,
-        "overlap": 3,
-        "copying": 16,
-        "gate": "hard",
-    },
+    {**WITHIN, "overlap": 3, "copying": 16, "gate": "hard"},
     {"write_rule": "official"},
     {"arch": "gpt2", "write_rule": "official"},
     {"arch": "neox"},
