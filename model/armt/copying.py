@@ -6,26 +6,18 @@ memory keeps codes behind its values, and only numbers decide which is kept and 
 learnt of that holds for every token there is. And keys name words by their codes, so that what was kept of
 one is found, whatever it is. Pointer networks (arXiv 1506.03134) and CopyNet (arXiv
 1603.06393) copy from a text in view; this copies from the memory.
-
-A word of several tokens is kept whole, as one sum of their codes, each turned by its place in the word
-(Plate 1995, doi 10.1109/72.377968, binds by convolution; turning does as well and costs nothing), so that who
-has found a word's place in the memory has all of it.
 """
 
 from __future__ import annotations
 
-from hashlib import blake2b
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from armt.layout import earlier
-
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from torch import Tensor
 
@@ -33,9 +25,6 @@ if TYPE_CHECKING:
     from armt.layout import Layout
 
 EPS = 1e-5
-
-LOUD = 30.0
-"""What a token's logit gains where what was heard is its code."""
 
 PICK = 16
 """Width of the queries and keys by which a token picks a word."""
@@ -48,103 +37,12 @@ NAMED, FAR = (-1.0, 1.0), 0.25
 looks at a token for each place that it is further back, likewise."""
 
 
-def codes(vocabulary: int, width: int) -> Tensor:
-    """A code for each token id, the same forever: [vocabulary, width], its signs by a hash of the id.
-
-    Each is of length 1; two of them have a cosine of 0 on average, with a deviation of width^-0.5.
-    """
-    digests = b"".join(
-        blake2b(i.to_bytes(4, "little"), digest_size=width // 8).digest() for i in range(vocabulary)
-    )
-    bits = np.unpackbits(np.frombuffer(digests, np.uint8)).reshape(vocabulary, width)
-    return torch.from_numpy(2.0 * bits.astype(np.float32) - 1) * width**-0.5
-
-
-LONGEST = 6
-"""Tokens of a word that are kept together: of one that is longer, the last."""
-
-NO_WORD, BEGINS, GOES_ON = 0, 1, 2
-
-
-class Words(nn.Module):
-    """The codes of tokens and of the words that they make up. Nothing here is learnt."""
-
-    def __init__(self, vocabulary: int, width: int) -> None:
-        super().__init__()
-        self.codes: Tensor
-        self.part: Tensor
-        self.register_buffer("codes", codes(vocabulary, width), persistent=False)
-        self.register_buffer("part", torch.full((vocabulary,), NO_WORD), persistent=False)
-
-    def spell(self, vocabulary: Mapping[str, int]) -> None:
-        """Learn which tokens make up words, from how a byte-level or metaspace tokenizer writes them.
-
-        Without, each stands alone.
-        """
-        for token, i in vocabulary.items():
-            letters = token.lstrip("Ġ▁")
-            if letters.isalpha():
-                self.part[i] = BEGINS if letters != token else GOES_ON
-
-    def forward(self, ids: Tensor, layout: Layout | None = None) -> Tensor:
-        """What each token's word is so far, [batch, n] -> [batch, n, width].
-
-        The sum of its tokens' codes, each turned by its place in the word.
-        """
-        own = self.codes[ids]
-        runs = self._runs(ids, layout)
-        whole = own
-        befores = earlier(own, LONGEST - 1, layout)
-        for d, (run, before) in enumerate(zip(runs, befores, strict=True), start=1):
-            whole = whole + run * before.roll(-d, dims=-1)
-        return _turned(whole, _place(runs))
-
-    def next(self, heard: Tensor, ids: Tensor, layout: Layout | None = None) -> Tensor:
-        """What the last of `ids` heard, turned so that it bears on the token that comes next.
-
-        That is the word's next one behind a part of a word, and else the first of one.
-
-        Args:
-            heard: [batch, m <= n, width].
-            ids: [batch, n].
-            layout: where these stand, if not in plain rows.
-        """
-        place = torch.where(self.part[ids] == NO_WORD, 0, _place(self._runs(ids, layout)) + 1)
-        return _turned(heard, -place[:, -heard.shape[1] :])
-
-    def logits(self, heard: Tensor) -> Tensor:
-        """What is added to the logits of tokens, [..., width] -> [..., vocabulary]."""
-        return LOUD * (heard.float() @ self.codes.mT)
-
-    def _runs(self, ids: Tensor, layout: Layout | None) -> list[Tensor]:
-        """Whether the token 1, 2, ... before each is of its word: [batch, n, 1] of numbers 0 and 1 each."""
-        part = self.part[ids].unsqueeze(-1)
-        (behind_word,) = earlier((part != NO_WORD).float(), 1, layout)
-        joined = (part == GOES_ON) * behind_word
-        runs = [joined]
-        for before in earlier(joined, LONGEST - 2, layout):
-            runs.append(runs[-1] * before)
-        return runs
-
-
-def _place(runs: list[Tensor]) -> Tensor:
-    """Which of its word's tokens each is, from 0."""
-    return torch.cat(runs, dim=-1).sum(dim=-1).long()
-
-
-def _turned(codes: Tensor, by: Tensor) -> Tensor:
-    """Codes [batch, n, width] turned by places [batch, n]: entry i goes to i + place, round and round."""
-    width = codes.shape[-1]
-    entries = torch.arange(width, device=codes.device)
-    return codes.gather(-1, (entries - by.unsqueeze(-1)) % width)
-
-
 class View(NamedTuple):
     """The tokens in view of those that read or write.
 
     Attributes:
         x: a block's input, [batch, n, d_model]: what it reads from the memory with, or with that added.
-        own: the codes of their words so far, [batch, n, width].
+        own: the codes of the words that ended just before them, [batch, n, width].
         heard: what they heard so far, [batch, n, width].
         layout: where they stand and what each sees, if they are not plain rows.
     """

@@ -9,10 +9,11 @@ import torch
 from torch import nn
 
 from armt.backbone import Backbone
-from armt.copying import View, Words
+from armt.copying import View
 from armt.errors import PositionError
 from armt.layout import earlier
 from armt.memory import AssociativeMemory, Key, Source, Trace, hard
+from armt.spelling import Words
 from armt.state import MemoryState
 
 if TYPE_CHECKING:
@@ -211,7 +212,7 @@ class ArmtModel(nn.Module):
     def _view(self, x: Tensor, ids: Tensor, layout: Layout | None = None) -> View:
         """Tokens before the first block, which have heard nothing."""
         heard = x.new_zeros(*x.shape[:2], self.config.copying)
-        own = heard if self.words is None else self.words(ids, layout)
+        own = heard if self.words is None else self.words.ended(ids, layout)
         return View(x, own, heard, layout)
 
     def _said(self, view: View, ids: Tensor, layout: Layout | None = None) -> Tensor:

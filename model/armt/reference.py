@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
 
-from armt.copying import NO_WORD
-from armt.reference_words import Seen, code, even, linear, naming, turned, word, word_written
+from armt.reference_words import Seen, code, ended, even, linear, naming, turned, word, word_written
+from armt.spelling import NO_WORD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -200,8 +200,8 @@ def run(
         "dict[int, AssociativeMemory]", dict(zip(config.memory_layers, model.memories, strict=True))
     )
     own = torch.zeros(x.shape[1], config.copying)
-    for t in range(len(ids) if config.copying else 0):
-        for place, i in enumerate(word(model, ids[: t + 1])):
+    for t in range(1, len(ids) if config.copying else 0):
+        for place, i in enumerate(ended(model, ids[: t + 1])):
             own[t] += turned(code(config, i), place)
     heard = torch.zeros(x.shape[1], config.copying)
     outputs = []

@@ -1,4 +1,4 @@
-"""The oracle of copying.py: what tokens pick, name and write of words, one after the other."""
+"""The oracle of copying.py and spelling.py: words that tokens pick, name and write, one after the other."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
 
-from armt.copying import GOES_ON, LONGEST, NO_WORD
+from armt.spelling import GOES_ON, LONGEST, NO_WORD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,14 +16,15 @@ if TYPE_CHECKING:
     from torch.nn import Linear
 
     from armt.config import ArmtConfig
-    from armt.copying import Copier, Names, Picks, Words
+    from armt.copying import Copier, Names, Picks
     from armt.model import ArmtModel
+    from armt.spelling import Words
 
 EPSILON = 1e-5
 
 
 class Seen(NamedTuple):
-    """Tokens in view: x [n, d_model], the codes of their words so far and what they heard, [n, copying]."""
+    """Tokens in view: x [n, d_model], the codes of the words that ended before them, what they heard."""
 
     x: Tensor
     own: Tensor
@@ -56,6 +57,11 @@ def word(model: ArmtModel, ids: Sequence[int]) -> list[int]:
             break
         found.insert(0, before)
     return found
+
+
+def ended(model: ArmtModel, ids: Sequence[int]) -> list[int]:
+    """The word before the last id, in order; nothing if it goes on with that."""
+    return [] if len(word(model, ids[-2:])) > 1 else word(model, ids[:-1])
 
 
 def turned(code: Tensor, by: int) -> Tensor:

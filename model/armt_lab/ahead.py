@@ -53,9 +53,7 @@ def _serve(pipe: Connection) -> None:
     setup: Setup = _receive(pipe)
     tokenizer = Tokenizer.from_str(setup.tokenizer)
     source = Source.of(tokenizer, setup.noise, setup.words)
-    drawer = Drawer(
-        setup.recipe, setup.config, Asker(tokenizer, both_ways=setup.config.bidirectional), source, MAKES
-    )
+    drawer = Drawer(setup.recipe, setup.config, Asker.of(tokenizer, setup.config), source, MAKES)
 
     def draw(step: int, missed: Sequence[int]) -> Lesson:
         source.missed.extend(missed)

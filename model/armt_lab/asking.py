@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from torch import Tensor
 
+    from armt.config import ArmtConfig
     from armt_lab.streams import Asked, Topic
 
 IGNORED = -100
@@ -77,10 +78,16 @@ class Asks:
 class Asker:
     """Turns questions into ids, the way a prompt template does: QUESTION question ANSWER answer END."""
 
-    def __init__(self, tokenizer: Tokenizer, *, both_ways: bool = False) -> None:
-        self._tokenizer, self._both_ways = tokenizer, both_ways
+    def __init__(self, tokenizer: Tokenizer, *, both_ways: bool = False, behind: bool = False) -> None:
+        """Of a model that reads both ways, and of one that has a word only behind it (`armt.spelling`)."""
+        self._tokenizer, self._both_ways, self._behind = tokenizer, both_ways, behind
         self._marks = [tokenizer.encode(mark).ids[0] for mark in (QUESTION, ANSWER, END)]
         self._ids = lru_cache(KEPT)(self._encode_anew)
+
+    @classmethod
+    def of(cls, tokenizer: Tokenizer, config: ArmtConfig) -> Asker:
+        """For a model of this config."""
+        return cls(tokenizer, both_ways=config.bidirectional, behind=config.copying > 0)
 
     def _encode(self, asked: Asked) -> tuple[list[int], int]:
         """The ids, and how many stand before the answer."""
@@ -117,7 +124,7 @@ class Asker:
             column: list[tuple[int, int, int, int]] = []
             for one in row:
                 encoded, before = self._encode(one)
-                places = _told(one, encoded, before, text, both_ways=self._both_ways)
+                places = self._told(one, encoded, before, text)
                 words, along = self._about(one, len(column) - skip, len(encoded))
                 for i in range(skip, len(encoded) - 1):
                     if i + 1 >= before:
@@ -170,6 +177,33 @@ class Asker:
             places[2] = -1
         return tuple(places), along
 
+    def _told(self, asked: Asked, ids: Sequence[int], before: int, text: Sequence[int]) -> Tensor:
+        """For each id of an answer, which are those from `before` on, where in `text` to look: `Asks.told`.
+
+        If one fact gives the answer, where it says it. Where facts are read from left to right that must be
+        behind all words of the question, for only there it is known whose it is: an answer before them, as in
+        "Mary took the milk" that of "Who has the milk?", is kept at the last of them; that holds for its
+        first id. Where a model has words only behind them, anywhere behind that place. If several facts give
+        it, anywhere in the newest. Nowhere for END, and for `NONE` that one fact gives.
+        """
+        fact, answer = asked.fact, ids[before:]
+        marks = torch.zeros(len(answer), len(text), dtype=torch.int8)
+        if fact is None or fact.start < 0 or fact.stop > len(text):
+            return marks
+        places = [fact] * (len(answer) - 1)
+        if not asked.question.about:
+            question = set() if self._both_ways else set(ids[:before])
+            cue = max((place for place in fact if text[place] in question), default=-1)
+            places = [_said(label, fact, text, cue, first=i == 0) for i, label in enumerate(answer[:-1])]
+            if self._behind:
+                places = [range(found.stop, fact.stop) if found else found for found in places]
+        for mark, found in zip(marks, places, strict=False):
+            if found:
+                for span in asked.older:
+                    mark[max(0, span.start) : max(0, span.stop)] = -1
+                mark[found.start : found.stop] = 1
+        return marks
+
     def begun(self, rows: Sequence[Sequence[Asked]], count: int) -> Tensor:
         """The first `count` ids of each row's first question, [batch, count]; END where there is none."""
         ids = torch.full((len(rows), count), self._marks[2])
@@ -177,31 +211,6 @@ class Asker:
             if row:
                 ids[r] = torch.tensor(self._encode(row[0])[0][:count])
         return ids
-
-
-def _told(asked: Asked, ids: Sequence[int], before: int, text: Sequence[int], *, both_ways: bool) -> Tensor:
-    """For each id of an answer, which are those from `before` on, where in `text` to look: `Asks.told`.
-
-    If one fact gives the answer, where it says it. Where facts are read from left to right that must be
-    behind all words of the question, for only there it is known whose it is: an answer before them, as in
-    "Mary took the milk" that of "Who has the milk?", is kept at the last of them; that holds for its first
-    id. If several do, anywhere in the newest. Nowhere for END, and for `NONE` that one fact gives.
-    """
-    fact, answer = asked.fact, ids[before:]
-    marks = torch.zeros(len(answer), len(text), dtype=torch.int8)
-    if fact is None or fact.start < 0 or fact.stop > len(text):
-        return marks
-    places = [fact] * (len(answer) - 1)
-    if not asked.question.about:
-        question = set() if both_ways else set(ids[:before])
-        cue = max((place for place in fact if text[place] in question), default=-1)
-        places = [_said(label, fact, text, cue, first=i == 0) for i, label in enumerate(answer[:-1])]
-    for mark, found in zip(marks, places, strict=False):
-        if found:
-            for span in asked.older:
-                mark[max(0, span.start) : max(0, span.stop)] = -1
-            mark[found.start : found.stop] = 1
-    return marks
 
 
 def _said(label: int, fact: range, text: Sequence[int], cue: int, *, first: bool) -> range:

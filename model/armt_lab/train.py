@@ -33,6 +33,8 @@ from armt_lab.words import ASIDES, TASKS, UNKNOWN
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from torch import Tensor
+
     from armt_lab.streams import Topic
     from armt_lab.trainer import Marks
 
@@ -168,7 +170,8 @@ class Options:
         seed: of weights and stories, instead of the recipe's.
         device: "auto", or a torch device.
         start: "bundled", or a folder: the model whose weights and tokenizer a new run begins with. The recipe
-            may have it copy tokens (`copying`) where it does not yet.
+            may have it copy tokens (`copying`) where it does not yet; if its memories are made otherwise too,
+            they begin anew and only the blocks go on.
         threads: of the CPU, each taking a part of the rows; as many as torch would take without. With a GPU,
             processes that draw what it learns next.
         minutes: stop after so long.
@@ -186,13 +189,15 @@ class Options:
     export: Path | None = None
 
 
-def _starting_with(start: checkpoint.Checkpoint, chosen: recipe.Recipe, folder: Path) -> None:
-    """Lay the model's tokenizer into the folder of a new run, if the recipe asks for such a model."""
+def _starting_with(start: checkpoint.Checkpoint, chosen: recipe.Recipe, folder: Path) -> dict[str, Tensor]:
+    """What a new run takes of the model it starts with, whose tokenizer is laid into the run's folder.
+
+    Its blocks; and its memories, if they are made as the recipe has them but for copying tokens.
+    """
     theirs = start.model.config
     size = chosen.size.config(theirs.segment_size)
-    if not theirs.copying:  # that can be learnt by a model that does not have it yet
-        size = dataclasses.replace(size, copying=0)
-    other = [f.name for f in dataclasses.fields(size) if getattr(size, f.name) != getattr(theirs, f.name)]
+    shapes = [{**of.backbone, "conv": of.conv, "conv_rank": of.conv_rank} for of in (theirs, size)]
+    other = [name for name, value in shapes[1].items() if shapes[0].get(name) != value]
     if other or start.tokenizer is None:
         what = (
             f"of another size than the recipe's: see {', '.join(other)}" if other else "without a tokenizer"
@@ -201,6 +206,9 @@ def _starting_with(start: checkpoint.Checkpoint, chosen: recipe.Recipe, folder: 
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = corpus.with_line_starts(Tokenizer.from_str(start.tokenizer.to_json()))
     tokenizer.save(str(folder / "tokenizer.json"))
+    alike = theirs in (size, dataclasses.replace(size, copying=0))
+    taken = ("",) if alike else ("backbone.", "conv")
+    return {name: w for name, w in start.model.state_dict().items() if name.startswith(taken)}
 
 
 def train_by(path: Path, options: Options) -> None:
@@ -213,15 +221,15 @@ def train_by(path: Path, options: Options) -> None:
         chosen, name=options.name or chosen.name, seed=chosen.seed if options.seed is None else options.seed
     )
     folder = options.runs / chosen.name
-    start = None
+    taken: dict[str, Tensor] = {}
     if options.start and not (folder / "last.pt").exists():
         start = checkpoint.load(options.start, device="cpu", dtype="float32")
-        _starting_with(start, chosen, folder)
+        taken = _starting_with(start, chosen, folder)
     trainer = Trainer(chosen, folder, options.books, device, threads)
     gc.freeze()  # the books and all their words stay, and to look through them each time holds up all threads
     going_on = trainer.resume()
-    if start:
-        trainer.model.load_state_dict(trainer.model.state_dict() | start.model.state_dict())
+    if taken:
+        trainer.model.load_state_dict(trainer.model.state_dict() | taken)
         trainer.save()
     print("going on" if going_on else "starting", chosen.name, f"at step {trainer.step}")
     print("finished" if run(trainer, options.minutes * 60) else "stopped: run again to go on")

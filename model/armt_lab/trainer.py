@@ -118,7 +118,7 @@ class Trainer:
             self._graphs = Graphs(self._compute, device)
         else:
             source = Source.of(self.tokenizer, noise, words)
-            asker = Asker(self.tokenizer, both_ways=config.bidirectional)
+            asker = Asker.of(self.tokenizer, config)
             self.lessons = Inline([Drawer(recipe, config, asker, source) for _ in range(threads)])
             self.model.backbone.spell_out_attention()
         self.gates = Gates()

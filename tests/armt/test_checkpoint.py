@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 import tiny
 from armt import checkpoint, hardware
 from armt.checkpoint import Checkpoint, PromptTemplate
-from armt.copying import GOES_ON
 from armt.errors import ConfigError
+from armt.spelling import GOES_ON
 from checkpoint_folders import load, logits
 
 if TYPE_CHECKING:

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tiny
-from armt.copying import BEGINS, GOES_ON, LONGEST, NO_WORD, PICK, Copier, Names, Picks, View, Words, codes
+from armt.copying import PICK, Copier, Names, Picks, View
 from armt.features import product
 from armt.layout import Layout
+from armt.spelling import codes
 
 if TYPE_CHECKING:
     from armt.config import ArmtConfig
@@ -53,22 +54,6 @@ def names(*, named: float, config: ArmtConfig | None = None) -> Names:
 def a_segment(n: int = 5) -> View:
     """Tokens in view, their codes and what they heard, all drawn."""
     return View(torch.randn(1, n, 32), torch.randn(1, n, WIDTH), torch.randn(1, n, WIDTH))
-
-
-def test_codes_are_of_length_one_and_hardly_alike():
-    found = codes(500, 128)
-
-    alike = found @ found.mT
-    torch.testing.assert_close(alike.diagonal(), torch.ones(500))
-    assert alike.fill_diagonal_(0).abs().max() < 0.5
-
-
-def test_a_token_keeps_its_code_in_any_vocabulary():
-    assert torch.equal(codes(500, 24)[:20], codes(20, 24))
-    assert codes(2, 8).sign().tolist() == [
-        [1, -1, 1, -1, -1, -1, -1, -1],
-        [1, -1, -1, -1, 1, -1, -1, -1],
-    ]
 
 
 def test_a_token_that_prefers_itself_writes_its_own_code():
@@ -178,81 +163,3 @@ def test_a_token_whose_code_was_heard_is_said_whatever_it_is():
     found = model.head(torch.cat((hidden, codes(tiny.VOCABULARY, 128)[None]), dim=-1))
 
     assert torch.equal(found.argmax(dim=-1)[0], everything)
-
-
-SPELLED = {" ": 0, ".": 1, "Ġthe": 2, "Ġob": 3, "serv": 4, "atory": 5, "▁Anna": 6, "3": 7, "Ġ": 8}
-
-
-def spelled(width: int = 128) -> Words:
-    made = Words(len(SPELLED) + 1, width)
-    made.spell(SPELLED)
-    return made
-
-
-def test_letters_behind_a_space_begin_a_word_and_bare_ones_go_on_with_it():
-    assert spelled().part.tolist() == [
-        *[NO_WORD, NO_WORD, BEGINS, BEGINS, GOES_ON, GOES_ON, BEGINS, NO_WORD, NO_WORD],
-        NO_WORD,  # the model knows an id that the tokenizer does not
-    ]
-
-
-def test_a_word_of_several_tokens_is_the_sum_of_their_codes_turned_by_their_places():
-    words = spelled()
-    c = words.codes
-
-    found = words(torch.tensor([[2, 3, 4, 5, 1]]))[0]
-
-    observ = c[3] + c[4].roll(1)
-    torch.testing.assert_close(found, torch.stack([c[2], c[3], observ, observ + c[5].roll(2), c[1]]))
-
-
-def test_letters_behind_something_else_than_a_word_begin_one():
-    words = spelled()
-
-    torch.testing.assert_close(
-        words(torch.tensor([[1, 4, 5]]))[0, 2], words.codes[4] + words.codes[5].roll(1)
-    )
-
-
-def test_the_word_that_was_heard_is_said_token_by_token():
-    words = spelled()
-    observatory = words(torch.tensor([[3, 4, 5]]))[:, -1:]
-    said = [1]  # behind no word, as an answer begins
-    for _ in range(3):
-        heard = observatory.expand(1, len(said), -1)
-        said.append(int(words.logits(words.next(heard, torch.tensor([said])))[0, -1].argmax()))
-
-    assert said[1:] == [3, 4, 5]
-
-
-def test_a_model_that_was_not_told_of_words_takes_each_token_for_one():
-    words = Words(len(SPELLED), 128)
-    ids = torch.tensor([[2, 3, 4, 5]])
-
-    assert torch.equal(words(ids), words.codes[ids])
-    assert torch.equal(words.next(words(ids), ids), words(ids))
-
-
-@settings(deadline=None)
-@given(st.lists(st.integers(0, len(SPELLED) - 1), min_size=1, max_size=12))
-def test_what_a_word_is_depends_on_it_alone(ids: list[int]) -> None:
-    words = spelled()
-    whole = words(torch.tensor([ids]))[0]
-    for end in range(1, len(ids) + 1):
-        last = words(torch.tensor([ids[max(0, end - LONGEST) : end]]))[0, -1]
-        torch.testing.assert_close(whole[end - 1], last)
-
-
-def test_words_are_found_in_questions_that_stand_anywhere_too():
-    words = spelled()
-    ids = torch.tensor([[2, 1, 3, 4]])  # "the", and behind it the questions "." and "observ"
-    previous = torch.tensor([[-1, 0, 0, 2]])
-    layout = Layout(torch.zeros(1, 4), torch.ones(1, 1, 4, 4, dtype=torch.bool), previous)
-    heard = torch.randn(1, 4, 128)
-
-    found = words.next(heard, ids, layout)
-
-    alone = words.next(heard[:, 2:], ids[:, 2:])
-    assert torch.equal(found[:, 2:], alone)
-    assert torch.equal(found[:, 1], heard[:, 1])
-    assert torch.equal(words(ids, layout)[:, 2:], words(ids[:, 2:]))

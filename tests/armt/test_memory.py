@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 import tiny
 from armt import reference
-from armt.copying import codes
 from armt.features import bind, dpfp, product
 from armt.memory import AssociativeMemory, hard
 from armt.reference import LayerMemory
+from armt.spelling import codes
 
 if TYPE_CHECKING:
     from armt.config import ArmtConfig

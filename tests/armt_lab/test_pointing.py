@@ -77,25 +77,28 @@ def unnamed(phi: torch.Tensor, names: torch.Tensor | None = None) -> Key:
 
 
 @pytest.mark.parametrize(
-    ("asks", "fact", "word", "both_ways"),
+    ("asks", "fact", "word", "reads"),
     [
-        ("Where is Mary? kitchen", " Mary went to the kitchen.", " kitchen", False),
-        ("Who has the milk? Mary", " Mary took the milk there.", " milk", False),
-        ("Who has the milk? Mary", " Mary took the milk there.", " Mary", True),
+        ("Where is Mary? kitchen", " Mary went to the kitchen.", " kitchen", {}),
+        ("Where is Mary? kitchen", " Mary went to the kitchen.", " kitchen", {"behind": True}),
+        ("Who has the milk? Mary", " Mary took the milk there.", " milk", {}),
+        ("Who has the milk? Mary", " Mary took the milk there.", " milk", {"behind": True}),
+        ("Who has the milk? Mary", " Mary took the milk there.", " Mary", {"both_ways": True}),
     ],
 )
 def test_an_answer_told_before_the_words_of_its_question_is_kept_at_the_last_of_them_unless_read_both_ways(
-    trainer: Trainer, asks: str, fact: str, word: str, *, both_ways: bool
+    trainer: Trainer, asks: str, fact: str, word: str, reads: dict[str, bool]
 ) -> None:
     question, answer = asks.rsplit(maxsplit=1)
     ids = trainer.tokenizer.encode(fact, add_special_tokens=False).ids
     span = range(3, 3 + len(ids))
     one = Asked("qa1", Question(question, answer, (0,)), 0, span.stop, "", is_open=False, fact=span)
-    asker = Asker(trainer.tokenizer, both_ways=both_ways)
+    asker = Asker(trainer.tokenizer, **reads)
     found = asker.asks([[one]], span.stop, told=torch.tensor([[0, 0, 0, *ids]]))
     first, *_, end = found.told
     piece = trainer.tokenizer.encode(word, add_special_tokens=False).ids[0 if word[1:] == answer else -1]
-    assert first.nonzero().tolist() == [[3 + ids.index(piece)]]
+    at = 3 + ids.index(piece)
+    assert first.nonzero().flatten().tolist() == [*(range(at + 1, span.stop) if "behind" in reads else [at])]
     assert not end.any()
 
 

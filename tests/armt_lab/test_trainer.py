@@ -140,7 +140,7 @@ rows = 3
 """
 
 
-def test_a_run_starts_with_the_weights_of_a_model_of_its_size_and_no_other(
+def test_a_run_starts_with_the_weights_of_a_model_whose_blocks_are_of_its_size_and_no_other(
     runs: Path, tmp_path: Path
 ) -> None:
     first = trainer_in(runs, "start")
@@ -150,8 +150,8 @@ def test_a_run_starts_with_the_weights_of_a_model_of_its_size_and_no_other(
     )
     path = tmp_path / "small.toml"
 
-    path.write_text(SMALL.replace("D_MEM", "8"))
-    with pytest.raises(RecipeError, match="another size than the recipe's: see d_mem"):
+    path.write_text(SMALL.replace("D_MEM", "4").replace("conv = 3", "conv = 4"))
+    with pytest.raises(RecipeError, match="another size than the recipe's: see conv"):
         train_by(path, options)
     assert not (tmp_path / "small").exists()
 
@@ -162,6 +162,30 @@ def test_a_run_starts_with_the_weights_of_a_model_of_its_size_and_no_other(
     assert (weights(started) - weights(first)).abs().max() < 1e-4  # one step of the warm-up
     encode = Tokenizer.from_file(str(tmp_path / "small" / "tokenizer.json")).encode
     assert encode("\nMary").ids == [*encode("\n").ids, *encode(" Mary").ids]
+
+
+def test_memories_that_are_made_otherwise_begin_anew(runs: Path, tmp_path: Path) -> None:
+    first = trainer_in(runs, "blocks")
+    export(first, tmp_path / "model")
+    path = tmp_path / "small.toml"
+    path.write_text(SMALL.replace("D_MEM", "8"))
+
+    train_by(
+        path,
+        Options(
+            books=runs / "books", runs=tmp_path, start=str(tmp_path / "model"), seed=5, threads=1, minutes=0
+        ),
+    )
+
+    found = torch.load(tmp_path / "small" / "last.pt", weights_only=False)["model"]
+    gone = {
+        n: (found[n] - w.detach()).abs().max()
+        for n, w in first.model.named_parameters()
+        if "W_mq" not in n and "W_mk" not in n
+    }
+    kept = {name for name, distance in gone.items() if distance < 1e-4}  # one step of the warm-up
+    assert {n for n in gone if n.startswith(("backbone.", "conv"))} <= kept
+    assert not any(name.endswith("W_mv.weight") for name in kept)
 
 
 def test_a_model_that_a_run_starts_with_can_learn_to_copy(runs: Path, tmp_path: Path) -> None:
