@@ -75,20 +75,30 @@ class Trace(NamedTuple):
     keys: Sequence[Key]
 
 
+class Written(NamedTuple):
+    """What the sequential rule writes: u, [batch, writers, d_value], under k, [batch, writers, d_key]."""
+
+    k: Tensor
+    u: Tensor
+    logits: Tensor
+    key: Key
+
+
 class Source(NamedTuple):
     """What a memory is to write: its block's output m, [batch, writers, d_model], and the tokens in view.
 
     m is that at the memory tokens or, where there are none, at the segment's own, of a bidirectional model
-    also at those shown again.
+    also at those shown again. What is written of it is there too where it was worked out before.
     """
 
     m: Tensor
     view: View
+    written: Written | None = None
 
     @staticmethod
     def cat(parts: Sequence[Source]) -> Source:
         """Of several batches."""
-        m, views = zip(*parts, strict=True)
+        m, views, _ = zip(*parts, strict=True)
         return Source(torch.cat(m), View.cat(views))
 
     def rows(self, indices: Tensor) -> Source:
@@ -165,7 +175,7 @@ class AssociativeMemory(nn.Module):
             if not len(rows):
                 return found
             source, query, W = source.rows(rows), query[rows], W[rows]
-        k, u, _, _ = self._written(source.m, W, source.view)
+        k, u, _, _ = source.written or self._written(source.m, W, source.view)
         own = torch.tril(query[:, -k.shape[1] :] @ k.mT, diagonal=-1) @ u
         own = F.pad(own, (0, 0, found.shape[1] - k.shape[1], 0))
         return found + own if rows is None else found.index_add(0, rows, own)
@@ -185,7 +195,14 @@ class AssociativeMemory(nn.Module):
         return Key(self.phi(key), words, *[words[..., :0]] * 2)
 
     def write(
-        self, m: Tensor, W: Tensor, z: Tensor, first: Tensor, view: View | None = None
+        self,
+        m: Tensor,
+        W: Tensor,
+        z: Tensor,
+        first: Tensor,
+        view: View | None = None,
+        *,
+        written: Written | None = None,
     ) -> tuple[Tensor, Tensor, Tensor, Key]:
         """The memory after a segment.
 
@@ -197,6 +214,7 @@ class AssociativeMemory(nn.Module):
             first: [batch] bool, whether this is the row's first segment (then g is 1).
             view: of a model that copies tokens, the segment and what was shown again, the memory's own
                 reading added.
+            written: what `worked_out` gave of these, if it was asked.
 
         Returns:
             The new W and z, the gate's logits [batch, writers] and the keys phi(W_k m); the old W and z are
@@ -204,7 +222,7 @@ class AssociativeMemory(nn.Module):
         """
         with torch.autocast(m.device.type, enabled=False):
             if self.rule == "sequential":
-                k, u, logits, key = self._written(m, W, view)
+                k, u, logits, key = written or self._written(m, W, view)
                 return W + k.mT @ u, z, logits, key
             source = self._source(m)
             v, logits, key = self.W_mv(source), self.W_mb(source), self._key(self.W_mk(source), None, m, None)
@@ -213,8 +231,14 @@ class AssociativeMemory(nn.Module):
             z = z + self._novelty(k, z, first).mul(k).sum(dim=1) if self.use_denom else z
             return W, z, logits.squeeze(-1), key
 
-    def _written(self, m: Tensor, W: Tensor, view: View | None) -> tuple[Tensor, Tensor, Tensor, Key]:
-        """Of the sequential rule: keys k, what is written under them, u, the logits, and all of a key."""
+    def worked_out(self, source: Source, W: Tensor) -> Source:
+        """With what the sequential rule writes of it, for who learns: else few rows need it, if any."""
+        if not torch.is_grad_enabled():
+            return source
+        with torch.autocast(W.device.type, enabled=False):
+            return source._replace(written=self._written(source.m, W, source.view))
+
+    def _written(self, m: Tensor, W: Tensor, view: View | None) -> Written:
         source = self._source(m)
         v, logits = self.W_mv(source), self.W_mb(source)
         key = self._key(self.W_mk(source), None if self.copier is None else self.copier.kept, m, view)
@@ -224,7 +248,7 @@ class AssociativeMemory(nn.Module):
             key = key._replace(word=self.copier.word(m, view) - takes * view.own[:, -m.shape[1] :])
             v = torch.cat((v, key.word), dim=-1)
         u = self._in_turn(k, v - (1 - a) * (k @ W), b, a)
-        return k, u, logits.squeeze(-1), key._replace(gate=b * (1 - a))
+        return Written(k, u, logits.squeeze(-1), key._replace(gate=b * (1 - a)))
 
     def logits(self, m: Tensor) -> Tensor:
         """The gate's logits that `write` gives for m, [batch, writers], without writing."""

@@ -117,8 +117,7 @@ class ArmtModel(nn.Module):
             sources = self._run(ids[rows], start.view(rows), heed_text=False)[1]
             if not self.reads_ahead:
                 return sources, [True] * len(sources[0].m)
-            pairs = zip(self._associative, sources, strict=True)
-            logits = [memory.logits(source.m) for memory, source in pairs]
+            logits = [memory.logits(s.m) for memory, s in zip(self._associative, sources, strict=True)]
             return sources, (hard(torch.stack(logits)) > 0).any(dim=2).any(dim=0).tolist()
 
         parts = [read(slice(None))] if pool is None else pool.map(read, len(ids))
@@ -269,6 +268,7 @@ class ArmtModel(nn.Module):
             view = view._replace(x=x)
             if layer in slots and layer != top and self.config.reads_within:
                 memory, W, z = slots[layer]
+                sources[-1] = memory.worked_out(sources[-1], W)
                 view = memory.read_into(view, W, z, sources[-1])
         return (self._said(view, ids)[:, overlap:n] if heed_text else view.x), sources
 
@@ -276,7 +276,7 @@ class ArmtModel(nn.Module):
         """The memories after a segment, from what `_run` gave for it, and what they were written with."""
         first = state.segments == 0
         pairs = zip(sources, self._slots(state).values(), strict=True)
-        written = [memory.write(m, W, z, first, view) for (m, view), (memory, W, z) in pairs]
+        written = [memory.write(s.m, W, z, first, s.view, written=s.written) for s, (memory, W, z) in pairs]
         Ws, zs, logits, keys = zip(*written, strict=True)
         after = dataclasses.replace(state.past(ids, 1), W=torch.stack(Ws), z=torch.stack(zs))
         return after, Trace(torch.stack(logits), keys)
