@@ -11,10 +11,12 @@ a thing is) in that before it. Keys of older facts that gave an answer to the sa
 they are what it writes over, and so should be alike.
 
 Where tokens are copied the words that keys name are to match by themselves too, for which word to name is of
-use only if query and key agree on it, in one of the memories (docs/experiments.md, 22). And a match that is
-better than others is not yet one that gives all that was kept, or writes over all that was before: a gate may
-stand half open (25). So what follows from several facts is to be kept whole, as the answer's code, under the
-key that the words of its question alone make, and to be asked for by that.
+use only if query and key agree on it (docs/experiments.md, 22). And what one fact gives may then be found in
+any of the memories, for it answers several questions, and one token keeps one thing in each (27).
+
+A match that is better than others is not yet one that gives all that was kept, or writes over all that was
+before: a gate may stand half open (25). So what follows from several facts is to be kept whole, as the
+answer's code, under the key that the words of its question alone make, and to be asked for by that.
 
 Of several things that moved together the sum is to be the key: one token cannot be kept under each, and what
 is kept under a sum is found by any of them, for they come from one place (26). So a key has to be linear in
@@ -72,7 +74,7 @@ def pointing(
         at: [answers] which of all `queries`, row by row, an answer's tokens are read with.
         asks: what is taught of each answer: to match any key of a place that is 1 in `Asks.told` better than
             all that are 0; if it has two words that it is about of the last memory, if one of that before
-            it, else, or if it has one twice, of the first.
+            it, if it has one twice of the first; else of the first too or, where tokens are copied, of any.
         about: those words; None where tokens are not copied.
 
     Returns:
@@ -84,10 +86,10 @@ def pointing(
     memories = [(queries[i], keys[i]) for i in (0, max(0, len(keys) - 2), 0, len(keys) - 1)]
     losses = torch.stack([_missed(_match(query.phi, key.phi, at), told) for query, key in memories])
     if about is not None:
-        pairs = zip(queries, keys, strict=True)
-        named = torch.stack([_missed(_match(query.names / 2, key.names, at), told) for query, key in pairs])
+        once = torch.stack([_found(query, key, at, told) for query, key in zip(queries, keys, strict=True)])
         one, two = (_under(*memories[i], at, told, about) for i in (1, 3))
-        losses = losses + torch.stack([named.amin(dim=0), one, _left(queries[0], at, about), two])
+        left = _left(queries[0], at, about)
+        losses = torch.stack([once.amin(dim=0), losses[1] + one, losses[2] + left, losses[3] + two])
     loss = losses.gather(0, which).squeeze(0)
     return torch.where(known, loss, 0.0).sum() / known.sum().clamp(min=1), known.sum()
 
@@ -102,6 +104,13 @@ def _missed(match: Tensor, told: Tensor) -> Tensor:
     every = match.masked_fill(told < 0, -torch.inf)
     right = match.masked_fill((told <= 0) & (told > 0).any(dim=-1, keepdim=True), -torch.inf)
     return every.logsumexp(dim=-1) - right.logsumexp(dim=-1)
+
+
+def _found(query: Key, key: Key, at: Tensor, told: Tensor) -> Tensor:
+    """How far an answer is from being found, by its key and by the words that this names, [answers]."""
+    return _missed(_match(query.phi, key.phi, at), told) + _missed(
+        _match(query.names / 2, key.names, at), told
+    )
 
 
 def _under(query: Key, key: Key, at: Tensor, told: Tensor, about: About) -> Tensor:

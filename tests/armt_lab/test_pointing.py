@@ -220,7 +220,9 @@ def test_keys_that_are_all_alike_cost_as_much_as_a_guess_and_the_right_one_alone
     assert right.item() == nothing
 
 
-def test_the_words_that_keys_name_are_to_match_too_in_any_memory(trainer: Trainer) -> None:
+def test_what_one_fact_gives_is_to_be_found_by_its_key_and_the_words_of_it_in_any_one_memory(
+    trainer: Trainer,
+) -> None:
     asks, at, queries = pointed(trainer)
     keys = torch.eye(SIZE).expand(4, -1, -1)
     names = torch.cat((keys, keys), dim=-1)  # both halves name a word
@@ -232,12 +234,14 @@ def test_the_words_that_keys_name_are_to_match_too_in_any_memory(trainer: Traine
     unused = About(no_names, nothing, no_names, nothing, nothing[:, :0])
     twice = 2 * [unnamed(queries, asked_for)]
 
-    def loss(*named: torch.Tensor) -> torch.Tensor:
-        return pointing(twice, [unnamed(keys, one) for one in named], at, asks, unused)[0]
+    def loss(*written: Key) -> torch.Tensor:
+        return pointing(twice, written, at, asks, unused)[0]
 
-    torch.testing.assert_close(loss(names, silent), 2 * right)
-    torch.testing.assert_close(loss(silent, names), 2 * right)
-    torch.testing.assert_close(loss(silent, silent), right + math.log(SIZE))
+    there, nowhere = unnamed(keys, names), unnamed(torch.zeros_like(keys), silent)
+    torch.testing.assert_close(loss(there, nowhere), 2 * right)
+    torch.testing.assert_close(loss(nowhere, there), 2 * right)
+    by_halves = (unnamed(keys, silent), unnamed(torch.zeros_like(keys), names))
+    torch.testing.assert_close(loss(*by_halves), right + math.log(SIZE))
 
 
 def test_what_is_derived_is_to_be_kept_and_asked_for_under_the_words_that_it_is_about(
