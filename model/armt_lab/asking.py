@@ -183,8 +183,9 @@ class Asker:
         If one fact gives the answer, where it says it. Where facts are read from left to right that must be
         behind all words of the question, for only there it is known whose it is: an answer before them, as in
         "Mary took the milk" that of "Who has the milk?", is kept at the last of them; that holds for its
-        first id. Where a model has words only behind them, anywhere behind that place. If several facts give
-        it, anywhere in the newest. Nowhere for END, and for `NONE` that one fact gives.
+        first id. Where a model has words only behind them, and whole, anywhere behind that place, and for all
+        ids. If several facts give it, anywhere in the newest. Nowhere for END, and for `NONE` that one fact
+        gives.
         """
         fact, answer = asked.fact, ids[before:]
         marks = torch.zeros(len(answer), len(text), dtype=torch.int8)
@@ -194,9 +195,14 @@ class Asker:
         if not asked.question.about:
             question = set() if self._both_ways else set(ids[:before])
             cue = max((place for place in fact if text[place] in question), default=-1)
-            places = [_said(label, fact, text, cue, first=i == 0) for i, label in enumerate(answer[:-1])]
+            said = [max(_last(label, fact, text), cue) for label in answer[:-1]]
             if self._behind:
-                places = [range(found.stop, fact.stop) if found else found for found in places]
+                places = [range(place + 1, fact.stop) if place >= 0 else range(0) for place in said]
+            else:  # the cue keeps the first alone
+                places = [
+                    range(p, p + 1) if p > cue or (i == 0 and p >= 0) else range(0)
+                    for i, p in enumerate(said)
+                ]
         for mark, found in zip(marks, places, strict=False):
             if found:
                 for span in asked.older:
@@ -213,9 +219,6 @@ class Asker:
         return ids
 
 
-def _said(label: int, fact: range, text: Sequence[int], cue: int, *, first: bool) -> range:
-    """Where a fact says `label`, if that is behind `cue`; else, if it is the answer's first, the cue."""
-    said = max((place for place in fact if text[place] == label), default=-1)
-    if said > cue:
-        return range(said, said + 1)
-    return range(cue, cue + 1) if first and cue >= 0 else range(0)
+def _last(id_: int, span: range, text: Sequence[int]) -> int:
+    """Where it stands last in a span of the text; -1 if nowhere."""
+    return max((place for place in span if text[place] == id_), default=-1)
