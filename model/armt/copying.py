@@ -132,10 +132,12 @@ class Names(nn.Module):
     """The words that a key is of: by each half of it one can be named.
 
         half = (1 - s) half / |half| + s n / max(1, |n|)    s = sigmoid(named . m), at first sigmoid(NAMED)
+        first half *= 1 + W_r m
 
     n is what is picked for it (`Picks`), as many entries of the code as the half has, times what makes a
     code's of length 1. So who asks after a word finds what was kept of it, whatever the word: keys of what
-    training made of words it never had are too much alike.
+    training made of words it never had are too much alike. By W_r, at first 0, a key is also of what is asked
+    of these words: what lies north of the kitchen, and what south.
     """
 
     def __init__(self, config: ArmtConfig) -> None:
@@ -143,6 +145,8 @@ class Names(nn.Module):
         self.width = config.d_mem // 2
         self.picks = Picks(config, 2, self.width, FAR)
         self.named = nn.Linear(config.d_model, 2)
+        self.W_r = nn.Linear(config.d_model, self.width, bias=False)
+        nn.init.zeros_(self.W_r.weight)
         self.named.bias.data.copy_(torch.tensor(NAMED))
         self.scale = (config.copying / self.width) ** 0.5
 
@@ -151,7 +155,8 @@ class Names(nn.Module):
         names = self.of(self.picks(m, view))
         share = torch.sigmoid(self.named(_even(m))).unsqueeze(-1)
         learnt = F.normalize(key.view(*key.shape[:-1], 2, -1), dim=-1)
-        return ((1 - share) * learnt + share * names).flatten(-2), names.flatten(-2)
+        first, second = ((1 - share) * learnt + share * names).unbind(-2)
+        return torch.cat((first * (1 + self.W_r(_even(m))), second), dim=-1), names.flatten(-2)
 
     def of(self, words: Tensor) -> Tensor:
         """What the halves are to name of words: n of their codes' `halves` [.., 2, width]."""

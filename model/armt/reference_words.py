@@ -114,7 +114,7 @@ def naming(config: ArmtConfig, names: Names, key: Tensor, m: Tensor, seen: Seen)
         name = name / max(1.0, float(name.norm()))
         share = torch.sigmoid((names.named.weight @ even(m) + names.named.bias)[which])
         halves.append((1 - share) * part / max(float(part.norm()), 1e-12) + share * name)
-    return torch.cat(halves)
+    return torch.cat((halves[0] * (1 + names.W_r.weight @ even(m)), halves[1]))
 
 
 def word_written(copier: Copier, m: Tensor, seen: Seen) -> Tensor:

@@ -42,20 +42,23 @@ DISGUISED = 40_000
 """Sentences made up to be taken for facts."""
 
 
+_SCALES = {"W_mv": 0.25, "W_r": 0.0}
+
+
 def initialise(model: ArmtModel, seed: int) -> None:
     """Draw weights by width: std d^-0.5, so that attention is not flat at small widths.
 
     The value projection starts at a quarter of that, for what it is given is longer than the stream; the
     write gate starts half open, or a fifth where every token of the text writes: then a quarter of the token
-    itself is part of the value, so that what is read can be said at once. The convolution's taps are as long
-    as half an embedding, whatever the width.
+    itself is part of the value, so that what is read can be said at once. Keys begin as words have them (W_r
+    0). The convolution's taps are as long as half an embedding, whatever the width.
     """
     generator = torch.Generator().manual_seed(seed)
     std = model.config.d_model**-0.5
     taps = CONV_STD * (model.config.conv_rank or 1) ** -0.5
     for name, parameter in model.named_parameters():
         if parameter.dim() > 1:
-            scale = taps if name == "conv" else 0.25 * std if "W_mv" in name else std
+            scale = taps if name == "conv" else std * _SCALES.get(name.split(".")[-2:][0], 1.0)
             parameter.data.normal_(0, scale, generator=generator)
         elif name.endswith("W_mb.bias"):
             parameter.data.fill_(0.0 if model.config.num_mem_tokens else -1.0)
