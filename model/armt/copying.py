@@ -136,7 +136,7 @@ class Names(nn.Module):
 
     n is what is picked for it (`Picks`), as many entries of the code as the half has, times what makes a
     code's of length 1. So who asks after a word finds what was kept of it, whatever the word: keys of what
-    training made of words it never had are too much alike. By W_r, at first 0, a key is also of what is asked
+    training made of words it never had are too much alike. By W_r, at first little, a key is also of what is asked
     of these words: what lies north of the kitchen, and what south.
     """
 
@@ -146,7 +146,6 @@ class Names(nn.Module):
         self.picks = Picks(config, 2, self.width, FAR)
         self.named = nn.Linear(config.d_model, 2)
         self.W_r = nn.Linear(config.d_model, self.width, bias=False)
-        nn.init.zeros_(self.W_r.weight)
         self.named.bias.data.copy_(torch.tensor(NAMED))
         self.scale = (config.copying / self.width) ** 0.5
 
