@@ -136,8 +136,8 @@ class Names(nn.Module):
 
     n is what is picked for it (`Picks`), as many entries of the code as the half has, times what makes a
     code's of length 1. So who asks after a word finds what was kept of it, whatever the word: keys of what
-    training made of words it never had are too much alike. By W_r, at first little, a key is also of what is asked
-    of these words: what lies north of the kitchen, and what south.
+    training made of words it never had are too much alike. By W_r, at first little, a key is also of what is
+    asked of these words: what lies north of the kitchen, and what south.
     """
 
     def __init__(self, config: ArmtConfig) -> None:

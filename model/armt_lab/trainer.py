@@ -50,8 +50,8 @@ def initialise(model: ArmtModel, seed: int) -> None:
 
     The value projection starts at a quarter of that, for what it is given is longer than the stream; the
     write gate starts half open, or a fifth where every token of the text writes: then a quarter of the token
-    itself is part of the value, so that what is read can be said at once. Keys begin mostly as words have them
-    (W_r). The convolution's taps are as long as half an embedding, whatever the width.
+    itself is part of the value, so that what is read can be said at once. Keys begin mostly as words have
+    them (W_r). The convolution's taps are as long as half an embedding, whatever the width.
     """
     generator = torch.Generator().manual_seed(seed)
     std = model.config.d_model**-0.5
