@@ -30,8 +30,8 @@ MODEL_TYPE = "armt_native"
 """What config.json calls a model saved by `save`."""
 
 BUNDLED = Path(__file__).parent / "bundled"
-SHIPPED = {"bundled": BUNDLED}
-"""The small trained checkpoints that ship with the package."""
+SHIPPED = {"bundled": BUNDLED, "open": BUNDLED.parent / "open"}
+"""The small trained checkpoints that ship with the package: the default, and the one for open words."""
 
 HUB_FILES = ["*.json", "*.safetensors", "pytorch_model*.bin"]
 
@@ -105,7 +105,7 @@ def load(source: str, device: str = "auto", dtype: str = "auto") -> Checkpoint:
     """Find a checkpoint, check it whole and put it on a device.
 
     Args:
-        source: "bundled", a folder (ours, or the official code's of either era), or a hub id.
+        source: "bundled", "open", a folder (ours, or the official code's of either era), or a hub id.
         device: "auto" (a GPU if there is one), or a torch device.
         dtype: of the backbone's weights: float32, bfloat16, float16, or "auto": bfloat16 where the hardware
             multiplies it, but float32 for official models that were made for it. Memory is always float32.

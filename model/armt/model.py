@@ -174,7 +174,7 @@ class ArmtModel(nn.Module):
             queries: takes what each memory is read with, [batch, n, ..].
 
         Returns:
-            [batch, n, d_value].
+            [batch, n, d_value], or one more where tokens are copied.
         """
         n, overlap = ids.shape[1] - start, self.config.overlap
         if self.words is not None:

@@ -12,8 +12,17 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
 
-from armt.reference_words import Seen, code, ended, even, linear, naming, turned, word, word_written
-from armt.spelling import NO_WORD
+from armt.reference_words import (
+    Seen,
+    code,
+    ended,
+    even,
+    linear,
+    naming,
+    said_next,
+    turned,
+    word_written,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -166,11 +175,8 @@ def segment(
     x, heard = x[len(recent) : len(ids)], heard[len(recent) : len(ids)]
     logits = model.backbone.head(x.unsqueeze(0))[0]
     if model.words is not None:
-        known = torch.stack([code(config, i) for i in range(model.backbone.vocab_size)])
         for t in range(len(logits)):
-            so_far = ids[: len(recent) + t + 1]
-            place = len(word(model, so_far)) if model.words.part[so_far[-1]] != NO_WORD else 0
-            logits[t] += 30 * known @ turned(heard[t], -place)
+            logits[t] += said_next(model, ids[: len(recent) + t + 1], heard[t])
     return logits, written
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, cast
 
 import torch
 
-from armt.spelling import GOES_ON, LONGEST, NO_WORD
+from armt.spelling import GOES_ON, LONGEST, NO_WORD, SURE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -62,6 +62,19 @@ def word(model: ArmtModel, ids: Sequence[int]) -> list[int]:
 def ended(model: ArmtModel, ids: Sequence[int]) -> list[int]:
     """The word before the last id, in order; nothing if it goes on with that."""
     return [] if len(word(model, ids[-2:])) > 1 else word(model, ids[:-1])
+
+
+def said_next(model: ArmtModel, ids: Sequence[int], heard: Tensor) -> Tensor:
+    """What the last of ids adds, with what it heard, to the logits of the token behind it, [vocabulary]."""
+    config, words = model.config, cast("Words", model.words)
+    so_far = word(model, ids) if words.part[ids[-1]] != NO_WORD else []
+    said = sum((turned(code(config, i), place) for place, i in enumerate(so_far)), heard * 0)
+    loud = heard @ said / max(1, len(so_far))
+    within = bool(so_far) and bool(loud > SURE)
+    left = heard / loud - said if within else heard
+    known = torch.stack([code(config, i) for i in range(model.backbone.vocab_size)])
+    found = known @ turned(left, -len(so_far))
+    return 30 * (4 * (found - 0.5).relu() if within else found)
 
 
 def turned(code: Tensor, by: int) -> Tensor:

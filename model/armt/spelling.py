@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from armt.layout import earlier
 
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
 
 LOUD = 30.0
 """What a token's logit gains where what was heard is its code."""
+
+
+SURE, CLEAR = 0.3, 0.5
+"""How loudly a part of a word must have been heard to be one of what was heard, and how loudly against that
+what it goes on with."""
 
 
 def codes(vocabulary: int, width: int) -> Tensor:
@@ -84,19 +90,33 @@ class Words(nn.Module):
     def next(self, heard: Tensor, ids: Tensor, layout: Layout | None = None) -> Tensor:
         """What the last of `ids` heard, turned so that it bears on the token that comes next.
 
-        That is the word's next one behind a part of a word, and else the first of one.
+        That is the word's next one behind a part of a word, and else the first of one. Behind a part of what
+        was heard that part is taken off, so that of a word that was said nothing is left to go on with, and
+        of others what is left is as loud as what was said.
 
         Args:
             heard: [batch, m <= n, width].
             ids: [batch, n].
             layout: where these stand, if not in plain rows.
-        """
-        place = torch.where(self.part[ids] == NO_WORD, 0, _place(self._runs(ids, layout)) + 1)
-        return _turned(heard, -place[:, -heard.shape[1] :])
 
-    def logits(self, heard: Tensor) -> Tensor:
-        """What is added to the logits of tokens, [..., width] -> [..., vocabulary]."""
-        return LOUD * (heard.float() @ self.codes.mT)
+        Returns:
+            [batch, m, width + 1]: what was heard; behind a part of it what is left, over how loud that part
+            was, and 1, else 0.
+        """
+        runs, n = self._runs(ids, layout), heard.shape[1]
+        place = torch.where(self.part[ids] == NO_WORD, 0, _place(runs) + 1)[:, -n:]
+        said = self._so_far(ids, runs, layout)[:, -n:]
+        loud = (heard * said).sum(dim=-1) / place.clamp(min=1)
+        within = (place > 0) & (loud > SURE)
+        left = heard / torch.where(within, loud, 1.0).unsqueeze(-1) - within.unsqueeze(-1) * said
+        ahead = _turned(left, -place)
+        return torch.cat((ahead, within.unsqueeze(-1)), dim=-1).to(heard.dtype)
+
+    def logits(self, ahead: Tensor) -> Tensor:
+        """What `next` gave as what is added to tokens' logits, [..., width + 1] -> [..., vocabulary]."""
+        ahead, within = ahead.float().tensor_split((-1,), dim=-1)
+        clear = ahead @ self.codes.mT
+        return LOUD * torch.where(within > 0, 2 * F.relu(clear - CLEAR) / (1 - CLEAR), clear)
 
     def _so_far(self, ids: Tensor, runs: list[Tensor], layout: Layout | None) -> Tensor:
         own = whole = self.codes[ids]

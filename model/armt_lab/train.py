@@ -169,9 +169,9 @@ class Options:
         name: of the run, instead of the recipe's.
         seed: of weights and stories, instead of the recipe's.
         device: "auto", or a torch device.
-        start: "bundled", or a folder: the model whose weights and tokenizer a new run begins with. The recipe
-            may have it copy tokens (`copying`) where it does not yet; if its memories are made otherwise too,
-            they begin anew and only the blocks go on.
+        start: "bundled", "open" or a folder: the model whose weights and tokenizer a run begins with. The
+            recipe may have it copy tokens (`copying`) where it does not yet; if its memories are made
+            otherwise too, they begin anew and only the blocks go on.
         threads: of the CPU, each taking a part of the rows; as many as torch would take without. With a GPU,
             processes that draw what it learns next.
         minutes: stop after so long.

@@ -159,7 +159,8 @@ def test_a_token_whose_code_was_heard_is_said_whatever_it_is():
     model = tiny.model(num_mem_tokens=0, features="product", copying=128)
     everything = torch.arange(tiny.VOCABULARY)
     hidden = torch.randn(1, tiny.VOCABULARY, 32)
+    heard = torch.cat((codes(tiny.VOCABULARY, 128), torch.zeros(tiny.VOCABULARY, 1)), dim=-1)[None]
 
-    found = model.head(torch.cat((hidden, codes(tiny.VOCABULARY, 128)[None]), dim=-1))
+    found = model.head(torch.cat((hidden, heard), dim=-1))
 
     assert torch.equal(found.argmax(dim=-1)[0], everything)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -71,15 +72,28 @@ def test_letters_behind_something_else_than_a_word_begin_one():
     )
 
 
-def test_the_word_that_was_heard_is_said_token_by_token():
+@pytest.mark.parametrize("loudness", [0.5, 1.0, 1.8])
+def test_the_word_that_was_heard_is_said_token_by_token_and_then_nothing_more(loudness: float):
     words = spelled()
-    observatory = words(torch.tensor([[3, 4, 5]]))[:, -1:]
+    observatory = loudness * words(torch.tensor([[3, 4, 5]]))[:, -1:]
     said = [1]  # behind no word, as an answer begins
     for _ in range(3):
         heard = observatory.expand(1, len(said), -1)
         said.append(int(words.logits(words.next(heard, torch.tensor([said])))[0, -1].argmax()))
 
     assert said[1:] == [3, 4, 5]
+    heard = observatory.expand(1, len(said), -1)
+    assert not words.logits(words.next(heard, torch.tensor([said])))[0, -1].any()
+
+
+def test_behind_a_word_that_was_not_heard_all_that_was_is_next():
+    words = spelled()
+    heard = words(torch.tensor([[3, 4]]))[:, -1:]
+
+    found = words.next(heard, torch.tensor([[2]]))
+
+    torch.testing.assert_close(found[..., :-1], heard.roll(-1, dims=-1))
+    assert not found[..., -1].any()
 
 
 def test_a_model_that_was_not_told_of_words_takes_each_token_for_one():
@@ -87,7 +101,7 @@ def test_a_model_that_was_not_told_of_words_takes_each_token_for_one():
     ids = torch.tensor([[2, 3, 4, 5]])
 
     assert torch.equal(words(ids), words.codes[ids])
-    assert torch.equal(words.next(words(ids), ids), words(ids))
+    assert torch.equal(words.next(words(ids), ids)[..., :-1], words(ids))
 
 
 @settings(deadline=None)
@@ -111,7 +125,7 @@ def test_words_are_found_in_questions_that_stand_anywhere_too():
 
     alone = words.next(heard[:, 2:], ids[:, 2:])
     assert torch.equal(found[:, 2:], alone)
-    assert torch.equal(found[:, 1], heard[:, 1])
+    assert torch.equal(found[:, 1, :-1], heard[:, 1])
     assert torch.equal(words(ids, layout)[:, 2:], words(ids[:, 2:]))
     behind = words.ended(ids, layout)[0]
     torch.testing.assert_close(

@@ -1,4 +1,4 @@
-"""The model that ships, in the sessions that serve it."""
+"""The models that ship, in the sessions that serve them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from armt.checkpoint import SHIPPED, Checkpoint
 from armt.decode import decode
 from armt_lab import babilong, prose
 from armt_lab.babi import samples
+from armt_lab.evaluate import renamed
 from armt_lab.words import TASKS
 from armt_lab.world import story
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 MEGABYTE = 1_000_000
 AS_CERTAIN_AS_SHIPPED = 0.9
+OPEN_AS_SHIPPED = 0.7
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +60,20 @@ async def test_it_answers_from_text_that_it_read_long_before(
             await worker.append(session_id, text.text)
             right += (await worker.ask(session_id, text.question)).text == text.answer
     assert right >= AS_CERTAIN_AS_SHIPPED * len(asked)
+
+
+@pytest.mark.parametrize("task", TASKS)
+async def test_the_one_for_open_words_answers_in_words_that_training_told_of_nowhere(
+    url: str, task: str
+) -> None:
+    right, rng = 0, random.Random(4)
+    told = [renamed(sample, rng) for sample in samples(story(task, rng) for _ in range(20))][:40]
+    async with working(url, checkpoint=checkpoint.load("open", device="cpu"), decode=decode) as worker:
+        for sample in told:
+            session_id = await worker.create()
+            await worker.append(session_id, " ".join(sample.facts))
+            right += (await worker.ask(session_id, sample.question)).text == sample.answer
+    assert right >= OPEN_AS_SHIPPED * len(told)
 
 
 async def test_one_piece_single_bytes_and_random_pieces_give_the_same_ids_and_the_same_memory(

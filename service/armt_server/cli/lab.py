@@ -47,7 +47,7 @@ def train(
     start: Annotated[
         str | None,
         typer.Option(
-            metavar="MODEL", help="`bundled`, or a folder: begin with its weights. [default: drawn]"
+            metavar="MODEL", help="`bundled`, `open` or a folder: begin with its weights. [default: drawn]"
         ),
     ] = None,
     threads: Annotated[
