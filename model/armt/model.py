@@ -203,7 +203,7 @@ class ArmtModel(nn.Module):
         return self._said(view, shown, layout)[:, -n:]
 
     def head(self, hidden: Tensor) -> Tensor:
-        """Logits of what `hidden` gave, [..., d_value] -> [..., vocab]."""
+        """Logits of what `hidden` gave, as wide as there -> [..., vocab]."""
         width = self.config.d_model
         logits = self.backbone.head(hidden[..., :width])
         return logits if self.words is None else logits + self.words.logits(hidden[..., width:])
