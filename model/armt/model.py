@@ -206,7 +206,7 @@ class ArmtModel(nn.Module):
         """Logits of what `hidden` gave, as wide as there -> [..., vocab]."""
         width = self.config.d_model
         logits = self.backbone.head(hidden[..., :width])
-        return logits if self.words is None else logits + self.words.logits(hidden[..., width:])
+        return logits if self.words is None else self.words.say(logits, hidden[..., width:])
 
     def _view(self, x: Tensor, ids: Tensor, layout: Layout | None = None) -> View:
         """Tokens before the first block, which have heard nothing."""

@@ -19,7 +19,7 @@ from armt.reference_words import (
     even,
     linear,
     naming,
-    said_next,
+    say_next,
     turned,
     word_written,
 )
@@ -176,7 +176,7 @@ def segment(
     logits = model.backbone.head(x.unsqueeze(0))[0]
     if model.words is not None:
         for t in range(len(logits)):
-            logits[t] += said_next(model, ids[: len(recent) + t + 1], heard[t])
+            logits[t] = say_next(model, ids[: len(recent) + t + 1], heard[t], logits[t])
     return logits, written
 
 

@@ -64,17 +64,19 @@ def ended(model: ArmtModel, ids: Sequence[int]) -> list[int]:
     return [] if len(word(model, ids[-2:])) > 1 else word(model, ids[:-1])
 
 
-def said_next(model: ArmtModel, ids: Sequence[int], heard: Tensor) -> Tensor:
-    """What the last of ids adds, with what it heard, to the logits of the token behind it, [vocabulary]."""
+def say_next(model: ArmtModel, ids: Sequence[int], heard: Tensor, logits: Tensor) -> Tensor:
+    """Logits of the token behind the last of ids, of what the blocks say and what that heard, [vocab]."""
     config, words = model.config, cast("Words", model.words)
     so_far = word(model, ids) if words.part[ids[-1]] != NO_WORD else []
     said = sum((turned(code(config, i), place) for place, i in enumerate(so_far)), heard * 0)
     loud = heard @ said / max(1, len(so_far))
-    within = bool(so_far) and bool(loud > SURE)
-    left = heard / loud - said if within else heard
-    known = torch.stack([code(config, i) for i in range(model.backbone.vocab_size)])
-    found = known @ turned(left, -len(so_far))
-    return 30 * (4 * (found - 0.5).relu() if within else found)
+    within = bool(so_far) and bool(loud > SURE * heard.norm())
+    left = turned(heard / loud - said if within else heard, -len(so_far))
+    found = torch.stack([left @ code(config, i) for i in range(len(logits))])
+    if not within:
+        return logits + 40 * found
+    goes_on = torch.tensor([float(part == GOES_ON) for part in words.part])
+    return logits.clamp(max=20) + 120 * (found - 0.5).relu() * goes_on
 
 
 def turned(code: Tensor, by: int) -> Tensor:

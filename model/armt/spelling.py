@@ -24,13 +24,16 @@ if TYPE_CHECKING:
 
     from armt.layout import Layout
 
-LOUD = 30.0
+LOUD = 40.0
 """What a token's logit gains where what was heard is its code."""
 
+SURE, CLEAR = 0.28, 0.5
+"""How much of what was heard a part of a word must be for the word to have been heard, and how loudly against
+that part a token must have been heard for the word to go on with it."""
 
-SURE, CLEAR = 0.3, 0.5
-"""How loudly a part of a word must have been heard to be one of what was heard, and how loudly against that
-what it goes on with."""
+GAIN, BOUND = 120.0, 20.0
+"""What the logit of such a token gains for what it is louder than CLEAR; and the most that the blocks may say
+there, which of a word that no fact in training had know only how others ended."""
 
 
 def codes(vocabulary: int, width: int) -> Tensor:
@@ -107,16 +110,21 @@ class Words(nn.Module):
         place = torch.where(self.part[ids] == NO_WORD, 0, _place(runs) + 1)[:, -n:]
         said = self._so_far(ids, runs, layout)[:, -n:]
         loud = (heard * said).sum(dim=-1) / place.clamp(min=1)
-        within = (place > 0) & (loud > SURE)
+        within = (place > 0) & (loud > SURE * heard.norm(dim=-1))
         left = heard / torch.where(within, loud, 1.0).unsqueeze(-1) - within.unsqueeze(-1) * said
         ahead = _turned(left, -place)
         return torch.cat((ahead, within.unsqueeze(-1)), dim=-1).to(heard.dtype)
 
-    def logits(self, ahead: Tensor) -> Tensor:
-        """What `next` gave as what is added to tokens' logits, [..., width + 1] -> [..., vocabulary]."""
+    def say(self, logits: Tensor, ahead: Tensor) -> Tensor:
+        """What the blocks say, [..., vocabulary], and what `next` gave, [..., width + 1]: logits of both.
+
+        Within a word that was heard it goes on with what of it is left, if there is, and ends as the blocks
+        would have it if there is not.
+        """
         ahead, within = ahead.float().tensor_split((-1,), dim=-1)
         clear = ahead @ self.codes.mT
-        return LOUD * torch.where(within > 0, 2 * F.relu(clear - CLEAR) / (1 - CLEAR), clear)
+        goes_on = GAIN * F.relu(clear - CLEAR) * (self.part == GOES_ON)
+        return torch.where(within > 0, logits.clamp(max=BOUND) + goes_on, logits + LOUD * clear)
 
     def _so_far(self, ids: Tensor, runs: list[Tensor], layout: Layout | None) -> Tensor:
         own = whole = self.codes[ids]

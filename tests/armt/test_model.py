@@ -110,7 +110,7 @@ def test_logits_and_memories_of_a_whole_text_agree_with_the_reference(options: d
             W, z = stacked(model, memories)
             assert_same(state, MemoryState(W[:, None], z[:, None], state.segments, state.recent))
 
-    torch.testing.assert_close(torch.cat(logits), expected, rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(torch.cat(logits), expected, rtol=1e-4, atol=5e-4)
 
 
 @pytest.mark.parametrize("options", FEW, ids=name)

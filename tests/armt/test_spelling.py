@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,6 +11,11 @@ from hypothesis import strategies as st
 
 from armt.layout import Layout
 from armt.spelling import BEGINS, GOES_ON, LONGEST, NO_WORD, Words, codes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
 
 SPELLED = {" ": 0, ".": 1, "Ġthe": 2, "Ġob": 3, "serv": 4, "atory": 5, "▁Anna": 6, "3": 7, "Ġ": 8}
 
@@ -72,18 +79,37 @@ def test_letters_behind_something_else_than_a_word_begin_one():
     )
 
 
-@pytest.mark.parametrize("loudness", [0.5, 1.0, 1.8])
-def test_the_word_that_was_heard_is_said_token_by_token_and_then_nothing_more(loudness: float):
+def say(words: Words, heard: Tensor, said: list[int], blocks: Mapping[int, float]) -> int:
+    """The token behind `said` where the blocks give some a logit and others 0."""
+    logits = torch.zeros(len(SPELLED) + 1)
+    logits[list(blocks)] = torch.tensor(list(blocks.values()))
+    ahead = words.next(heard.expand(1, len(said), -1), torch.tensor([said]))
+    return int(words.say(logits, ahead)[0, -1].argmax())
+
+
+@pytest.mark.parametrize("loudness", [0.05, 0.5, 1.0, 1.8])
+def test_the_word_that_was_heard_is_said_token_by_token_and_then_what_the_blocks_say(loudness: float):
     words = spelled()
     observatory = loudness * words(torch.tensor([[3, 4, 5]]))[:, -1:]
     said = [1]  # behind no word, as an answer begins
-    for _ in range(3):
-        heard = observatory.expand(1, len(said), -1)
-        said.append(int(words.logits(words.next(heard, torch.tensor([said])))[0, -1].argmax()))
+    for _ in range(4):
+        said.append(say(words, observatory, said, {7: 1.0}))
 
-    assert said[1:] == [3, 4, 5]
-    heard = observatory.expand(1, len(said), -1)
-    assert not words.logits(words.next(heard, torch.tensor([said])))[0, -1].any()
+    assert said[1:] == [3, 4, 5, 7]
+
+
+def test_a_word_that_was_heard_goes_on_where_the_blocks_would_have_it_end():
+    words = spelled()
+    observatory = words(torch.tensor([[3, 4, 5]]))[:, -1:]
+
+    assert say(words, observatory, [3, 4], {7: 55.0, 5: -10.0}) == 5
+
+
+def test_a_word_goes_on_only_with_what_can():
+    words = spelled()
+    both = words.codes[3] + words.codes[6].roll(1)
+
+    assert say(words, both, [3], {7: 1.0}) == 7
 
 
 def test_behind_a_word_that_was_not_heard_all_that_was_is_next():
