@@ -170,8 +170,9 @@ class Options:
         seed: of weights and stories, instead of the recipe's.
         device: "auto", or a torch device.
         start: "bundled", "open" or a folder: the model whose weights and tokenizer a run begins with. The
-            recipe may have it copy tokens (`copying`) where it does not yet; if its memories are made
-            otherwise too, they begin anew and only the blocks go on.
+            recipe may have it copy tokens (`copying`) where it does not yet, or with codes some times as
+            long (`copying` and `d_mem`); if its memories are made otherwise too, they begin anew and only
+            the blocks go on.
         threads: of the CPU, each taking a part of the rows; as many as torch would take without. With a GPU,
             processes that draw what it learns next.
         minutes: stop after so long.
@@ -192,7 +193,8 @@ class Options:
 def _starting_with(start: checkpoint.Checkpoint, chosen: recipe.Recipe, folder: Path) -> dict[str, Tensor]:
     """What a new run takes of the model it starts with, whose tokenizer is laid into the run's folder.
 
-    Its blocks; and its memories, if they are made as the recipe has them but for copying tokens.
+    Its blocks; and its memories, if they are made as the recipe has them but for copying tokens, or for codes
+    that are some times as long.
     """
     theirs = start.model.config
     size = chosen.size.config(theirs.segment_size)
@@ -206,9 +208,24 @@ def _starting_with(start: checkpoint.Checkpoint, chosen: recipe.Recipe, folder: 
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = corpus.with_line_starts(Tokenizer.from_str(start.tokenizer.to_json()))
     tokenizer.save(str(folder / "tokenizer.json"))
+    weights, times = start.model.state_dict(), max(1, size.copying // max(1, theirs.copying))
+    longer = dataclasses.replace(theirs, copying=theirs.copying * times, d_mem=theirs.d_mem * times)
+    if times > 1 and size == longer:
+        return {name: _repeated(name, w, times) for name, w in weights.items()}
     alike = theirs in (size, dataclasses.replace(size, copying=0))
     taken = ("",) if alike else ("backbone.", "conv")
-    return {name: w for name, w in start.model.state_dict().items() if name.startswith(taken)}
+    return {name: w for name, w in weights.items() if name.startswith(taken)}
+
+
+def _repeated(name: str, weight: Tensor, times: int) -> Tensor:
+    """A weight of a model whose codes are so many times as long.
+
+    What is learnt of a half of a key stands in it so often: keys are then as alike as they were, but for what
+    codes have in common by chance.
+    """
+    if name.endswith(("W_mq.weight", "W_mk.weight")):
+        return torch.cat([half.repeat(times, 1) for half in weight.chunk(2)])
+    return weight.repeat(times, 1) if name.endswith("W_r.weight") else weight
 
 
 def train_by(path: Path, options: Options) -> None:

@@ -15,6 +15,7 @@ from tokenizers import Tokenizer
 
 from armt import checkpoint
 from armt.copying import FAR, NAMED
+from armt.model import ArmtModel
 from armt_lab import plots, recipe
 from armt_lab.reading import read
 from armt_lab.recipe import RecipeError
@@ -208,6 +209,29 @@ def test_a_model_that_a_run_starts_with_can_learn_to_copy(runs: Path, tmp_path: 
     added = {".".join(name.split(".")[2:4]) for name in found.keys() - first.model.state_dict().keys()}
     of_copier = {f"copier.{part}" for part in ("picks", "own", "say", "asked", "kept")}
     assert added == of_copier | {"W_ma.weight", "W_ma.bias"}
+
+
+def test_a_model_that_a_run_starts_with_can_have_longer_codes_with_keys_as_alike_as_they_were(
+    runs: Path, tmp_path: Path
+) -> None:
+    size = dataclasses.replace(TINY.size, memory_tokens=0, copying=16, d_mem=8, features="bind")
+    first = trainer_in(runs, "short", recipe=dataclasses.replace(TINY, size=size))
+    export(first, tmp_path / "model")
+    path = tmp_path / "small.toml"
+    longer = 'memory_tokens = 0\ncopying = 32\nfeatures = "bind"'
+    path.write_text(SMALL.replace("D_MEM", "16").replace("memory_tokens = 2", longer))
+
+    train_by(
+        path,
+        Options(books=runs / "books", runs=tmp_path, start=str(tmp_path / "model"), threads=1, minutes=0),
+    )
+
+    found = ArmtModel(dataclasses.replace(first.model.config, copying=32, d_mem=16))
+    found.load_state_dict(torch.load(tmp_path / "small" / "last.pt", weights_only=False)["model"])
+    x = torch.randn(5, TINY.size.d_model)
+    for mine, theirs in zip(found.memories, first.model.memories, strict=True):
+        ours, before = (phi @ phi.mT for phi in (m.phi(m.W_mk(x)).detach() for m in (mine, theirs)))
+        torch.testing.assert_close(ours, before, rtol=0, atol=1e-2)  # after one step of the warm-up
 
 
 def test_keys_begin_by_naming_words_that_are_near(runs: Path) -> None:
