@@ -84,9 +84,9 @@ class Picks(nn.Module):
     one may look for what a token heard where another looks for its own word.
     """
 
-    def __init__(self, config: ArmtConfig, words: int, width: int, far: float = 0.0) -> None:
+    def __init__(self, config: ArmtConfig, words: int, far: float = 0.0) -> None:
         super().__init__()
-        self.words, self.width = words, width
+        self.words = words
         self.far = nn.Parameter(torch.full((words,), far))
         self.W_pq = nn.Linear(config.d_model, words * PICK, bias=False)
         self.W_pk = nn.Linear(config.d_model, words * PICK, bias=False)
@@ -103,7 +103,7 @@ class Picks(nn.Module):
             own: what is added to a_tt, [batch, m].
 
         Returns:
-            [batch, m, words, width], float32: the first as `halves` has it first, the second as second.
+            [batch, m, words, width], float32.
         """
         m, x = _even(m), _even(view.x)
         before = x.shape[1] - m.shape[1]
@@ -120,8 +120,7 @@ class Picks(nn.Module):
         share = torch.cat((F.logsigmoid(-again), F.logsigmoid(again)), dim=-1)
         picks = queries @ torch.cat((keys, keys + heard_keys), dim=2).mT + share + biased.repeat(1, 1, 1, 2)
         told = torch.cat((view.own, view.heard), dim=1).float()
-        picked = (picks.softmax(dim=-1).flatten(1, 2) @ told).view(*picks.shape[:3], -1)
-        return torch.stack([halves(picked[:, i], self.width)[i] for i in range(self.words)], dim=2)
+        return (picks.softmax(dim=-1).flatten(1, 2) @ told).view(*picks.shape[:3], -1).transpose(1, 2)
 
     def _heads(self, x: Tensor) -> Tensor:
         """[batch, n, words * width] -> [batch, words, n, width]."""
@@ -143,24 +142,40 @@ class Names(nn.Module):
     def __init__(self, config: ArmtConfig) -> None:
         super().__init__()
         self.width = config.d_mem // 2
-        self.picks = Picks(config, 2, self.width, FAR)
+        self.picks = Picks(config, 2, FAR)
         self.named = nn.Linear(config.d_model, 2)
         self.W_r = nn.Linear(config.d_model, self.width, bias=False)
         self.named.bias.data.copy_(torch.tensor(NAMED))
         self.scale = (config.copying / self.width) ** 0.5
 
-    def forward(self, key: Tensor, m: Tensor, view: View) -> tuple[Tensor, Tensor]:
-        """Keys [batch, m, d_mem] of m [batch, m, d_model] with the words they name; and those words alone."""
-        names = self.of(self.picks(m, view))
-        share = torch.sigmoid(self.named(_even(m))).unsqueeze(-1)
-        learnt = F.normalize(key.view(*key.shape[:-1], 2, -1), dim=-1)
-        first, second = ((1 - share) * learnt + share * names).unbind(-2)
-        return torch.cat((first * (1 + self.W_r(_even(m))), second), dim=-1), names.flatten(-2)
+    def forward(self, key: Tensor, m: Tensor, view: View) -> tuple[tuple[Tensor, Tensor], Tensor]:
+        """Keys [batch, m, d_mem] of m [batch, m, d_model] with the words they name, and those words.
+
+        Returns:
+            Both halves; and the words alone, [batch, m, d_mem], for who learns, else [batch, m, 0].
+        """
+        known, words = _even(m), self.picks(m, view)
+        parts = [halves(words[..., i, :], self.width)[i] for i in (0, 1)]
+        shares = torch.sigmoid(self.named(known)).chunk(2, dim=-1)
+        first, second = (
+            torch.addcmul(
+                (1 - share) / learnt.norm(dim=-1, keepdim=True).clamp(min=1e-12) * learnt,
+                share * self._factor(part),
+                part,
+            )
+            for learnt, share, part in zip(key.chunk(2, dim=-1), shares, parts, strict=True)
+        )
+        first = torch.addcmul(first, first, self.W_r(known))
+        if not torch.is_grad_enabled():
+            return (first, second), key[..., :0]
+        return (first, second), torch.cat([self.of(part) for part in parts], dim=-1)
 
     def of(self, words: Tensor) -> Tensor:
-        """What the halves are to name of words: n of their codes' `halves` [.., 2, width]."""
-        names = self.scale * words
-        return names / names.norm(dim=-1, keepdim=True).clamp(min=1)
+        """What the halves are to name of words: n of their codes' `halves` [.., width]."""
+        return self._factor(words) * words
+
+    def _factor(self, words: Tensor) -> Tensor:
+        return self.scale / (self.scale * words.norm(dim=-1, keepdim=True)).clamp(min=1)
 
 
 class Copier(nn.Module):
@@ -178,7 +193,7 @@ class Copier(nn.Module):
 
     def __init__(self, config: ArmtConfig) -> None:
         super().__init__()
-        self.picks = Picks(config, 1, config.copying)
+        self.picks = Picks(config, 1)
         self.own = nn.Linear(config.d_model, 1)
         self.say = nn.Linear(config.d_model, 1)
         self.asked = Names(config)

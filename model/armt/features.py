@@ -46,18 +46,18 @@ def product(x: Tensor) -> Tensor:
     return (a.unsqueeze(-1) * b.unsqueeze(-2)).flatten(-2)
 
 
-def bind(x: Tensor) -> Tensor:
-    """A feature map for keys of two words: phi = a * b / |a * b|, entry by entry, a and b the halves of x.
+def bind(a: Tensor, b: Tensor) -> Tensor:
+    """A feature map for keys of two words: phi = a * b / |a * b|, entry by entry, a and b its halves.
 
     Of codes of signs, keys of two other words, or of one, are as little alike as the codes are: a cosine of 0
     with a deviation of (d_mem / 2)^-0.5. Where `product` gives as many entries, a word has the square root of
     so many to be told from another by. Multiplicative binding (Gayler, arXiv cs/0412059).
 
     Args:
-        x: [..., d_mem], d_mem even.
+        a: [..., d_mem / 2].
+        b: likewise.
 
     Returns:
         [..., d_mem / 2], of length 1 (0 where a half is).
     """
-    a, b = x.chunk(2, dim=-1)
     return F.normalize(a * b, dim=-1)

@@ -52,7 +52,8 @@ class Key(NamedTuple):
 
     Attributes:
         phi: [batch, n, d_key].
-        names: the words that its halves name, [batch, n, d_mem]; [batch, n, 0] where tokens are not copied.
+        names: the words that its halves name, [batch, n, d_mem], for who learns of tokens that are copied; else
+            [batch, n, 0].
         word: the code that is kept under it, or that the memory gives for it, [batch, n, width].
         gate: how much of what stood under it is replaced, [batch, n, 1]; [batch, n, 0] where it only asks.
     """
@@ -132,7 +133,7 @@ class AssociativeMemory(nn.Module):
     def phi(self, x: Tensor) -> Tensor:
         """The feature map of keys, [..., d_mem] -> [..., d_key]."""
         if self.features != "dpfp":
-            return product(x) if self.features == "product" else bind(x)
+            return product(x) if self.features == "product" else bind(*x.chunk(2, dim=-1))
         phi = dpfp(x)
         return phi if self.rule == "paper" else F.normalize(phi, dim=-1)
 
@@ -191,8 +192,9 @@ class AssociativeMemory(nn.Module):
         if names is None:
             return Key(self.phi(key), *[key[..., :0]] * 3)
         assert view is not None, "a model that copies tokens needs to see them"
-        key, words = names(key, m, view)
-        return Key(self.phi(key), words, *[words[..., :0]] * 2)
+        halves, words = names(key, m, view)
+        phi = bind(*halves) if self.features == "bind" else self.phi(torch.cat(halves, dim=-1))
+        return Key(phi, words, *[words[..., :0]] * 2)
 
     def write(
         self,

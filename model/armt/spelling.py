@@ -151,5 +151,6 @@ def _place(runs: list[Tensor]) -> Tensor:
 def _turned(codes: Tensor, by: Tensor) -> Tensor:
     """Codes [batch, n, width] turned by places [batch, n]: entry i goes to i + place, round and round."""
     width = codes.shape[-1]
-    entries = torch.arange(width, device=codes.device)
-    return codes.gather(-1, (entries - by.unsqueeze(-1)) % width)
+    places = torch.arange(-LONGEST, LONGEST + 1, device=codes.device)
+    from_entry = (torch.arange(width, device=codes.device) - places[:, None]) % width
+    return codes.gather(-1, from_entry[by + LONGEST])
