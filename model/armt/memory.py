@@ -52,8 +52,8 @@ class Key(NamedTuple):
 
     Attributes:
         phi: [batch, n, d_key].
-        names: the words that its halves name, [batch, n, d_mem], for who learns; [batch, n, 0] for others, and
-            where tokens are not copied.
+        names: the words that its halves name, [batch, n, d_mem], for who learns; for others, and where tokens
+            are not copied, [batch, n, 0].
         word: the code that is kept under it, or that the memory gives for it, [batch, n, width].
         gate: how much of what stood under it is replaced, [batch, n, 1]; [batch, n, 0] where it only asks.
     """
