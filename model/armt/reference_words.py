@@ -75,8 +75,8 @@ def say_next(model: ArmtModel, ids: Sequence[int], heard: Tensor, logits: Tensor
     found = torch.stack([left @ code(config, i) for i in range(len(logits))])
     if not within:
         return logits + 40 * found
-    goes_on = torch.tensor([float(part == GOES_ON) for part in words.part])
-    return logits.clamp(max=20) + 120 * (found - 0.5).relu() * goes_on
+    more = 120 * (found - 0.5).relu() * torch.tensor([float(part == GOES_ON) for part in words.part])
+    return (logits.clamp(max=20) if more.any() else logits) + more
 
 
 def turned(code: Tensor, by: int) -> Tensor:

@@ -123,8 +123,9 @@ class Words(nn.Module):
         """
         ahead, within = ahead.float().tensor_split((-1,), dim=-1)
         clear = ahead @ self.codes.mT
-        goes_on = GAIN * F.relu(clear - CLEAR) * (self.part == GOES_ON)
-        return torch.where(within > 0, logits.clamp(max=BOUND) + goes_on, logits + LOUD * clear)
+        more = GAIN * F.relu(clear - CLEAR) * (self.part == GOES_ON)
+        blocks = torch.where(more.any(dim=-1, keepdim=True), logits.clamp(max=BOUND), logits)
+        return torch.where(within > 0, blocks + more, logits + LOUD * clear)
 
     def _so_far(self, ids: Tensor, runs: list[Tensor], layout: Layout | None) -> Tensor:
         own = whole = self.codes[ids]

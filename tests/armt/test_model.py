@@ -110,6 +110,7 @@ def test_logits_and_memories_of_a_whole_text_agree_with_the_reference(options: d
             W, z = stacked(model, memories)
             assert_same(state, MemoryState(W[:, None], z[:, None], state.segments, state.recent))
 
+    # What is left of a word is over how loud it was heard, and so is what rounding did to it.
     torch.testing.assert_close(torch.cat(logits), expected, rtol=1e-4, atol=5e-4)
 
 

@@ -105,6 +105,12 @@ def test_a_word_that_was_heard_goes_on_where_the_blocks_would_have_it_end():
     assert say(words, observatory, [3, 4], {7: 55.0, 5: -10.0}) == 5
 
 
+def test_a_word_that_was_said_ends_as_the_blocks_would_have_it_however_loud_they_are():
+    words = spelled()
+
+    assert say(words, words.codes[2].expand(1, 1, -1), [2], {1: 30.0, 7: 55.0}) == 7
+
+
 def test_a_word_goes_on_only_with_what_can():
     words = spelled()
     both = words.codes[3] + words.codes[6].roll(1)
