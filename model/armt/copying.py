@@ -43,24 +43,24 @@ class View(NamedTuple):
     Attributes:
         x: a block's input, [batch, n, d_model]: what it reads from the memory with, or with that added.
         own: the codes of the words that ended just before them, [batch, n, width].
-        heard: what they heard so far, [batch, n, width].
+        heard: what they heard so far, [batch, n, width]; None before the first memory.
         layout: where they stand and what each sees, if they are not plain rows.
     """
 
     x: Tensor
     own: Tensor
-    heard: Tensor
+    heard: Tensor | None = None
     layout: Layout | None = None
 
     @staticmethod
     def cat(parts: Sequence[View]) -> View:
         """Of several batches that see what is up to them."""
         x, own, heard, _ = zip(*parts, strict=True)
-        return View(torch.cat(x), torch.cat(own), torch.cat(heard))
+        return View(torch.cat(x), torch.cat(own), None if heard[0] is None else torch.cat(heard))
 
     def rows(self, indices: Tensor) -> View:
         """Of such a batch only these."""
-        return View(self.x[indices], self.own[indices], self.heard[indices])
+        return View(self.x[indices], self.own[indices], None if self.heard is None else self.heard[indices])
 
 
 def halves(code: Tensor, width: int) -> tuple[Tensor, Tensor]:
@@ -103,7 +103,7 @@ class Picks(nn.Module):
             own: what is added to a_tt, [batch, m].
 
         Returns:
-            [batch, m, words, width], float32.
+            [batch, m, words, width] in the dtype of the codes in view.
         """
         m, x = _even(m), _even(view.x)
         before = x.shape[1] - m.shape[1]
@@ -119,8 +119,9 @@ class Picks(nn.Module):
         again = (self.again(x) + AGAIN).mT.unsqueeze(1)
         share = torch.cat((F.logsigmoid(-again), F.logsigmoid(again)), dim=-1)
         picks = queries @ torch.cat((keys, keys + heard_keys), dim=2).mT + share + biased.repeat(1, 1, 1, 2)
-        told = torch.cat((view.own, view.heard), dim=1).float()
-        return (picks.softmax(dim=-1).flatten(1, 2) @ told).view(*picks.shape[:3], -1).transpose(1, 2)
+        told = view.own if view.heard is None else torch.cat((view.own, view.heard), dim=1)
+        shares = picks.softmax(dim=-1)[..., : told.shape[1]].to(told.dtype)
+        return (shares.flatten(1, 2) @ told).view(*picks.shape[:3], -1).transpose(1, 2)
 
     def _heads(self, x: Tensor) -> Tensor:
         """[batch, n, words * width] -> [batch, words, n, width]."""
@@ -151,12 +152,14 @@ class Names(nn.Module):
     def forward(self, key: Tensor, m: Tensor, view: View) -> tuple[tuple[Tensor, Tensor], Tensor]:
         """Keys [batch, m, d_mem] of m [batch, m, d_model] with the words they name, and those words.
 
+        All in the keys' dtype.
+
         Returns:
             Both halves; and the words alone, [batch, m, d_mem], for who learns, else [batch, m, 0].
         """
-        known, words = _even(m), self.picks(m, view)
-        parts = [halves(words[..., i, :], self.width)[i] for i in (0, 1)]
-        shares = torch.sigmoid(self.named(known)).chunk(2, dim=-1)
+        known, words = _even(m), self.picks(m, view).to(key.dtype)
+        parts = words[..., 0, : self.width], words[..., 1, :].flip(-1)[..., : self.width]
+        shares = torch.sigmoid(self.named(known)).to(key.dtype).chunk(2, dim=-1)
         first, second = (
             torch.addcmul(
                 (1 - share) / learnt.norm(dim=-1, keepdim=True).clamp(min=1e-12) * learnt,
@@ -165,7 +168,7 @@ class Names(nn.Module):
             )
             for learnt, share, part in zip(key.chunk(2, dim=-1), shares, parts, strict=True)
         )
-        first = torch.addcmul(first, first, self.W_r(known))
+        first = torch.addcmul(first, first, project(self.W_r, known.to(key.dtype)))
         if not torch.is_grad_enabled():
             return (first, second), key[..., :0]
         return (first, second), torch.cat([self.of(part) for part in parts], dim=-1)
@@ -206,7 +209,12 @@ class Copier(nn.Module):
     def word(self, m: Tensor, view: View) -> Tensor:
         """What tokens write behind their values: m [batch, writers, d_model] -> [batch, writers, width]."""
         own = OWN + self.own(_even(m)).squeeze(-1)
-        return self.picks(m, view, own).squeeze(2)
+        return self.picks(m, view, own).squeeze(2).float()
+
+
+def project(layer: nn.Linear, x: Tensor) -> Tensor:
+    """What a layer without bias makes of x, in the dtype of x."""
+    return F.linear(x, layer.weight.to(x.dtype))
 
 
 def _even(x: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from armt.copying import Copier, View
+from armt.copying import Copier, View, project
 from armt.features import bind, dpfp, product
 
 if TYPE_CHECKING:
@@ -110,7 +110,8 @@ class Source(NamedTuple):
 class AssociativeMemory(nn.Module):
     """One layer's projections. It holds no memory: W and z are arguments and results.
 
-    The projections and all arithmetic are float32, whatever the backbone's dtype.
+    What is written is worked out in float32, whatever the backbone's dtype, and so is what is read, but where
+    tokens are copied: there a memory is asked in the backbone's, for codes outlive that in half the time.
     """
 
     def __init__(self, config: ArmtConfig) -> None:
@@ -166,7 +167,8 @@ class AssociativeMemory(nn.Module):
                 return view._replace(x=view.x + found)
             value, word = found.tensor_split((view.x.shape[-1],), dim=-1)
             x = view.x + value
-            return view._replace(x=x, heard=view.heard + self.copier.hear(x, word).to(word.dtype))
+            heard = self.copier.hear(x, word).to(word.dtype)
+            return view._replace(x=x, heard=heard if view.heard is None else view.heard + heard)
 
     def _with_own(self, found: Tensor, query: Tensor, W: Tensor, source: Source) -> Tensor:
         """`found` [batch, n, d_value] and what the source's tokens, the last of n, wrote before each."""
@@ -177,16 +179,16 @@ class AssociativeMemory(nn.Module):
                 return found
             source, query, W = source.rows(rows), query[rows], W[rows]
         k, u, _, _ = source.written or self._written(source.m, W, source.view)
-        own = torch.tril(query[:, -k.shape[1] :] @ k.mT, diagonal=-1) @ u
+        own = torch.tril(query[:, -k.shape[1] :].to(k.dtype) @ k.mT, diagonal=-1) @ u
         own = F.pad(own, (0, 0, found.shape[1] - k.shape[1], 0))
-        return found + own if rows is None else found.index_add(0, rows, own)
+        return found + own if rows is None else found.index_add(0, rows, own.to(found.dtype))
 
     def query(self, x: Tensor, view: View | None = None) -> Key:
         """With what `read` reads, phi(W_q x): [batch, n, d_model] -> [batch, n, ..]."""
         with torch.autocast(x.device.type, enabled=False):
-            return self._key(
-                self.W_mq(x.float()), None if self.copier is None else self.copier.asked, x, view
-            )
+            if self.copier is None:
+                return self._key(self.W_mq(x.float()), None, x, view)
+            return self._key(project(self.W_mq, x), self.copier.asked, x, view)
 
     def _key(self, key: Tensor, names: Names | None, m: Tensor, view: View | None) -> Key:
         if names is None:
@@ -263,7 +265,9 @@ class AssociativeMemory(nn.Module):
         return F.rms_norm(m, m.shape[-1:], eps=EPS) if self.normalise_write else m
 
     def _recall(self, phi: Tensor, W: Tensor, z: Tensor) -> Tensor:
-        value = phi @ W
+        if not W.stride(0):  # segments of one session
+            W = W[0]
+        value = phi @ W.to(phi.dtype)
         return value / self._weight(phi, z) if self.use_denom else value
 
     @staticmethod

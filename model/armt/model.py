@@ -110,17 +110,17 @@ class ArmtModel(nn.Module):
         Returns:
             For each session how many of its segments were read, at least 1, and its memory after them.
         """
-        start = MemoryState.cat([_starts(run, state) for run, state in zip(runs, states, strict=True)])
+        starts = [_starts(run, state) for run, state in zip(runs, states, strict=True)]
         ids = torch.cat(list(runs))
 
         def read(rows: slice) -> tuple[list[Source], list[bool]]:
-            sources = self._run(ids[rows], start.view(rows), heed_text=False)[1]
+            sources = self._run(ids[rows], MemoryState.within(starts, rows), heed_text=False)[1]
             if not self.reads_ahead:
                 return sources, [True] * len(sources[0].m)
             logits = [memory.logits(s.m) for memory, s in zip(self._associative, sources, strict=True)]
             return sources, (hard(torch.stack(logits)) > 0).any(dim=2).any(dim=0).tolist()
 
-        parts = [read(slice(None))] if pool is None else pool.map(read, len(ids))
+        parts = [read(slice(0, len(ids)))] if pool is None else pool.map(read, len(ids))
         wrote = [flag for _, flags in parts for flag in flags]
         found: list[tuple[int, MemoryState]] = []
         writers: dict[int, int] = {}  # by session, the row of its segment that writes
@@ -136,10 +136,10 @@ class ArmtModel(nn.Module):
             rows = torch.tensor(list(writers.values()), device=self.device)
             layers = zip(*(sources for sources, _ in parts), strict=True)
             sources = [Source.cat(layer).rows(rows) for layer in layers]
-            after, _ = self._write(sources, ids[rows], start.rows(rows))
+            before = [MemoryState.within(starts, slice(row, row + 1)) for row in writers.values()]
+            after, _ = self._write(sources, ids[rows], MemoryState.cat(before))
             for row, i in enumerate(writers):
-                count, memory = found[i]
-                written = after.row(row)
+                (count, memory), written = found[i], after.row(row)
                 found[i] = count, dataclasses.replace(memory, W=written.W, z=written.z)
         return found
 
@@ -210,14 +210,14 @@ class ArmtModel(nn.Module):
 
     def _view(self, x: Tensor, ids: Tensor, layout: Layout | None = None) -> View:
         """Tokens before the first block, which have heard nothing."""
-        heard = x.new_zeros(*x.shape[:2], self.config.copying)
-        own = heard if self.words is None else self.words.ended(ids, layout)
-        return View(x, own, heard, layout)
+        own = x.new_zeros(*x.shape[:2], 0) if self.words is None else self.words.ended(ids, layout, x.dtype)
+        return View(x, own, layout=layout)
 
     def _said(self, view: View, ids: Tensor, layout: Layout | None = None) -> Tensor:
         """What `head` makes logits of."""
-        heard = view.heard if self.words is None else self.words.next(view.heard, ids, layout)
-        return torch.cat((view.x, heard), dim=-1)
+        if self.words is None or view.heard is None:
+            return view.x
+        return torch.cat((view.x, self.words.next(view.heard, ids, layout)), dim=-1)
 
     def _embed(self, ids: Tensor, layout: Layout | None = None) -> Tensor:
         """Token embeddings and their convolution, [batch, n] -> [batch, n, d_model]."""

@@ -79,16 +79,16 @@ class Words(nn.Module):
 
         The sum of its tokens' codes, each turned by its place in the word.
         """
-        return self._so_far(ids, self._runs(ids, layout), layout)
+        return self._so_far(ids, self._runs(ids, layout), layout, self.codes)
 
-    def ended(self, ids: Tensor, layout: Layout | None = None) -> Tensor:
+    def ended(self, ids: Tensor, layout: Layout | None = None, dtype: torch.dtype = torch.float32) -> Tensor:
         """The word that ended just before each token, [batch, n] -> [batch, n, width]; 0 within a word.
 
         Only behind a word is it known where it ends: of "conservatory" a token in it is "conserv".
         """
         runs = self._runs(ids, layout)
-        (before,) = earlier(self._so_far(ids, runs, layout), 1, layout)
-        return before * (1 - runs[0])
+        (before,) = earlier(self._so_far(ids, runs, layout, self.codes.to(dtype)), 1, layout)
+        return before * (1 - runs[0]).to(dtype)
 
     def next(self, heard: Tensor, ids: Tensor, layout: Layout | None = None) -> Tensor:
         """What the last of `ids` heard, turned so that it bears on the token that comes next.
@@ -108,7 +108,7 @@ class Words(nn.Module):
         """
         runs, n = self._runs(ids, layout), heard.shape[1]
         place = torch.where(self.part[ids] == NO_WORD, 0, _place(runs) + 1)[:, -n:]
-        said = self._so_far(ids, runs, layout)[:, -n:]
+        said = self._so_far(ids, runs, layout, self.codes)[:, -n:]
         loud = (heard * said).sum(dim=-1) / place.clamp(min=1)
         within = (place > 0) & (loud > SURE * heard.norm(dim=-1))
         left = heard / torch.where(within, loud, 1.0).unsqueeze(-1) - within.unsqueeze(-1) * said
@@ -127,10 +127,11 @@ class Words(nn.Module):
         blocks = torch.where(more.any(dim=-1, keepdim=True), logits.clamp(max=BOUND), logits)
         return torch.where(within > 0, blocks + more, logits + LOUD * clear)
 
-    def _so_far(self, ids: Tensor, runs: list[Tensor], layout: Layout | None) -> Tensor:
-        own = whole = self.codes[ids]
+    @staticmethod
+    def _so_far(ids: Tensor, runs: list[Tensor], layout: Layout | None, codes: Tensor) -> Tensor:
+        own = whole = F.embedding(ids, codes)
         for d, (run, before) in enumerate(zip(runs, earlier(own, LONGEST - 1, layout), strict=True), start=1):
-            whole = whole + run * before.roll(-d, dims=-1)
+            whole = torch.addcmul(whole, run.to(codes.dtype), before.roll(-d, dims=-1))
         return _turned(whole, _place(runs))
 
     def _runs(self, ids: Tensor, layout: Layout | None) -> list[Tensor]:
@@ -154,4 +155,4 @@ def _turned(codes: Tensor, by: Tensor) -> Tensor:
     width = codes.shape[-1]
     places = torch.arange(-LONGEST, LONGEST + 1, device=codes.device)
     from_entry = (torch.arange(width, device=codes.device) - places[:, None]) % width
-    return codes.gather(-1, from_entry[by + LONGEST])
+    return codes.gather(-1, F.embedding(by + LONGEST, from_entry))

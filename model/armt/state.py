@@ -54,6 +54,16 @@ class MemoryState:
             recent=torch.cat([s.recent for s in states]),
         )
 
+    @classmethod
+    def within(cls, states: Sequence[MemoryState], rows: slice) -> MemoryState:
+        """Of the batch that `cat` would make these rows, start to stop; where one has them all, a view."""
+        first, found = 0, []
+        for state in states:
+            if first < rows.stop and rows.start < first + state.batch:
+                found.append(state.view(slice(max(0, rows.start - first), rows.stop - first)))
+            first += state.batch
+        return cls.cat(found)
+
     @property
     def batch(self) -> int:
         """Number of rows."""

@@ -95,6 +95,30 @@ def test_what_comes_later_changes_no_word(n: int, words: int, seed: int) -> None
     torch.testing.assert_close(picks(view.x[:, -2:], view), picks(view.x, view)[:, -2:])
 
 
+def test_before_the_first_memory_is_as_if_every_token_had_heard_nothing():
+    picks = Picks(tiny.config(num_mem_tokens=0, features="product", copying=WIDTH), 2)
+    torch.nn.init.normal_(picks.W_ph.weight)
+    silent = a_segment()._replace(heard=torch.zeros(1, 5, WIDTH))
+
+    with torch.no_grad():
+        torch.testing.assert_close(
+            picks(silent.x, silent._replace(heard=None)), picks(silent.x, silent), atol=1e-6, rtol=1e-5
+        )
+
+
+def test_a_memory_is_asked_in_the_streams_own_dtype_and_with_the_same_key():
+    torch.manual_seed(0)
+    memory = tiny.model(num_mem_tokens=0, features="bind", copying=WIDTH).memories[0]
+    view = a_segment()
+    rounded = View(*(part.bfloat16() for part in view[:3]))
+
+    with torch.no_grad():
+        full, half = memory.query(view.x, view).phi, memory.query(rounded.x, rounded).phi
+
+    assert half.dtype is torch.bfloat16
+    assert float((full * half).sum(dim=-1).min()) > 0.99
+
+
 def test_a_token_picks_of_those_alone_that_it_sees():
     view = a_segment(4)
     alone = Layout(torch.arange(4)[None], torch.eye(4, dtype=torch.bool)[None, None], torch.full((1, 4), -1))

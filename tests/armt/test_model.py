@@ -237,16 +237,22 @@ def test_an_unknown_architecture_is_refused_by_name_with_the_known_ones() -> Non
         ArmtModel(config)
 
 
+THREE_TOKENS = {"num_mem_tokens": 3}
+ITSELF = {"num_mem_tokens": 0}
+COPIED = {"num_mem_tokens": 0, "fold_tail": True, "reads_within": True, "features": "bind", "copying": 16}
+
+
 # With every gate wide open and a whole segment writing, rounding doubles at each segment: not in the list.
 @pytest.mark.parametrize(
-    ("bias", "memory_tokens"),
-    [(-30.0, 3), (-3.0, 3), (-2.0, 3), (30.0, 3), (-30.0, 0), (-3.0, 0), (-2.0, 0)],
+    ("bias", "options"),
+    [(bias, THREE_TOKENS) for bias in (-30.0, -3.0, -2.0, 30.0)]
+    + [(bias, options) for options in (ITSELF, COPIED) for bias in (-30.0, -3.0, -2.0)],
 )
 @pytest.mark.parametrize("threads", [0, 2])
 def test_reading_ahead_gives_the_memory_of_one_segment_after_the_other(
-    bias: float, memory_tokens: int, threads: int
+    bias: float, options: dict[str, Any], threads: int
 ) -> None:
-    model = tiny.model(gate="hard", normalise_write=True, overlap=3, num_mem_tokens=memory_tokens)
+    model = tiny.model(gate="hard", normalise_write=True, overlap=3, **options)
     for memory in model.memories:
         memory.W_mb.bias.data.fill_(bias)
     texts = [random_ids(1, 8 * n)[0].view(-1, 8) for n in (1, 5, 9)]
