@@ -94,38 +94,39 @@ class Picks(nn.Module):
         nn.init.zeros_(self.W_ph.weight)
         self.again = nn.Linear(config.d_model, 1)
 
-    def forward(self, m: Tensor, view: View, own: Tensor | None = None) -> Tensor:
+    def forward(self, m: Tensor, view: View, own: Tensor | None = None, at: Tensor | None = None) -> Tensor:
         """The words that are picked.
 
         Args:
-            m: those that pick, the last in view, [batch, m, d_model].
+            m: those that pick, [batch, m, d_model].
             view: with n >= m tokens.
             own: what is added to a_tt, [batch, m].
+            at: which of the tokens in view those are, [batch, m], where they stand in plain rows; by default
+                the last.
 
         Returns:
             [batch, m, words, width] in the dtype of the codes in view.
         """
         m, x = _even(m), _even(view.x)
-        before = x.shape[1] - m.shape[1]
+        every = torch.arange(x.shape[1], device=x.device)[None]
+        at = every[:, x.shape[1] - m.shape[1] :] if at is None else at
         queries, keys, heard_keys = map(self._heads, (self.W_pq(m) * PICK**-0.5, self.W_pk(x), self.W_ph(x)))
-        places = (
-            torch.arange(x.shape[1], device=x.device)[None] if view.layout is None else view.layout.positions
-        )
-        back = places[:, None, before:, None] - places[:, None, None, :]
+        places = every if view.layout is None else view.layout.positions
+        back = places.expand(len(at), -1).gather(1, at)[:, None, :, None] - places[:, None, None, :]
         seen = back >= 0 if view.layout is None else view.layout.mask
         biased = (-self.far[:, None, None] * back).masked_fill(~seen, float("-inf"))
         if own is not None:
-            biased = biased + torch.diag_embed(own, before)[:, None, : m.shape[1]]
+            biased = biased + (own[..., None] * (at[..., None] == every))[:, None]
         again = (self.again(x) + AGAIN).mT.unsqueeze(1)
         share = torch.cat((F.logsigmoid(-again), F.logsigmoid(again)), dim=-1)
         picks = queries @ torch.cat((keys, keys + heard_keys), dim=2).mT + share + biased.repeat(1, 1, 1, 2)
         told = view.own if view.heard is None else torch.cat((view.own, view.heard), dim=1)
         shares = picks.softmax(dim=-1)[..., : told.shape[1]].to(told.dtype)
-        return (shares.flatten(1, 2) @ told).view(*picks.shape[:3], -1).transpose(1, 2)
+        return (shares.flatten(1, 2) @ told).view(*picks.shape[:3], told.shape[-1]).transpose(1, 2)
 
     def _heads(self, x: Tensor) -> Tensor:
         """[batch, n, words * width] -> [batch, words, n, width]."""
-        return x.view(*x.shape[:-1], self.words, -1).transpose(1, 2)
+        return x.view(*x.shape[:-1], self.words, PICK).transpose(1, 2)
 
 
 class Names(nn.Module):
@@ -149,15 +150,17 @@ class Names(nn.Module):
         self.named.bias.data.copy_(torch.tensor(NAMED))
         self.scale = (config.copying / self.width) ** 0.5
 
-    def forward(self, key: Tensor, m: Tensor, view: View) -> tuple[tuple[Tensor, Tensor], Tensor]:
-        """Keys [batch, m, d_mem] of m [batch, m, d_model] with the words they name, and those words.
+    def forward(
+        self, key: Tensor, m: Tensor, view: View, at: Tensor | None = None
+    ) -> tuple[tuple[Tensor, Tensor], Tensor]:
+        """Keys [batch, m, d_mem] of m [batch, m, d_model] with the words they name, `at` as in `Picks`.
 
         All in the keys' dtype.
 
         Returns:
-            Both halves; and the words alone, [batch, m, d_mem], for who learns, else [batch, m, 0].
+            Both halves; and those words alone, [batch, m, d_mem], for who learns, else [batch, m, 0].
         """
-        known, words = _even(m), self.picks(m, view).to(key.dtype)
+        known, words = _even(m), self.picks(m, view, at=at).to(key.dtype)
         parts = words[..., 0, : self.width], words[..., 1, :].flip(-1)[..., : self.width]
         shares = torch.sigmoid(self.named(known)).to(key.dtype).chunk(2, dim=-1)
         first, second = (
@@ -206,10 +209,10 @@ class Copier(nn.Module):
         """What is heard of what the memory gave, [batch, n, width]; x is [batch, n, d_model]."""
         return torch.sigmoid(self.say(_even(x))) * given
 
-    def word(self, m: Tensor, view: View) -> Tensor:
-        """What tokens write behind their values: m [batch, writers, d_model] -> [batch, writers, width]."""
+    def word(self, m: Tensor, view: View, at: Tensor | None = None) -> Tensor:
+        """What tokens write behind their values, [batch, m, d_model] -> [batch, m, width]."""
         own = OWN + self.own(_even(m)).squeeze(-1)
-        return self.picks(m, view, own).squeeze(2).float()
+        return self.picks(m, view, own, at).squeeze(2).float()
 
 
 def project(layer: nn.Linear, x: Tensor) -> Tensor:

@@ -7,22 +7,22 @@ Equations: ARMT, arXiv 2407.04841; the sequential rule is ours (see `_in_turn`).
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from armt.copying import Copier, View, project
+from armt.copying import Copier, project
 from armt.features import bind, dpfp, product
+from armt.keys import Key, Written
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from torch import Tensor
 
     from armt.config import ArmtConfig
-    from armt.copying import Names
+    from armt.copying import Names, View
+    from armt.keys import Source
 
 EPS = 1e-5
 """What keeps a division by z . phi from being one by nothing; the official constant."""
@@ -45,66 +45,6 @@ def hard(x: Tensor) -> Tensor:
 
 REPLACES = -3.0
 """The logit of either gate of `_in_turn` before anything is learnt: shut, and soon to be opened."""
-
-
-class Key(NamedTuple):
-    """What a memory is asked or written with.
-
-    Attributes:
-        phi: [batch, n, d_key].
-        names: the words that its halves name, [batch, n, d_mem], for who learns; for others, and where tokens
-            are not copied, [batch, n, 0].
-        word: the code that is kept under it, or that the memory gives for it, [batch, n, width].
-        gate: how much of what stood under it is replaced, [batch, n, 1]; [batch, n, 0] where it only asks.
-    """
-
-    phi: Tensor
-    names: Tensor
-    word: Tensor
-    gate: Tensor
-
-
-class Trace(NamedTuple):
-    """What the memories were written with, of each layer that has one.
-
-    Attributes:
-        logits: of the write gates, [layers, batch, writers].
-        keys: of each layer, [batch, writers, ..].
-    """
-
-    logits: Tensor
-    keys: Sequence[Key]
-
-
-class Written(NamedTuple):
-    """What the sequential rule writes: u, [batch, writers, d_value], under k, [batch, writers, d_key]."""
-
-    k: Tensor
-    u: Tensor
-    logits: Tensor
-    key: Key
-
-
-class Source(NamedTuple):
-    """What a memory is to write: its block's output m, [batch, writers, d_model], and the tokens in view.
-
-    m is that at the memory tokens or, where there are none, at the segment's own, of a bidirectional model
-    also at those shown again. What is written of it is there too where it was worked out before.
-    """
-
-    m: Tensor
-    view: View
-    written: Written | None = None
-
-    @staticmethod
-    def cat(parts: Sequence[Source]) -> Source:
-        """Of several batches."""
-        m, views, _ = zip(*parts, strict=True)
-        return Source(torch.cat(m), View.cat(views))
-
-    def rows(self, indices: Tensor) -> Source:
-        """Of the batch only these."""
-        return Source(self.m[indices], self.view.rows(indices))
 
 
 class AssociativeMemory(nn.Module):
@@ -178,9 +118,11 @@ class AssociativeMemory(nn.Module):
             if not len(rows):
                 return found
             source, query, W = source.rows(rows), query[rows], W[rows]
-        k, u, _, _ = source.written or self._written(source.m, W, source.view)
-        own = torch.tril(query[:, -k.shape[1] :].to(k.dtype) @ k.mT, diagonal=-1) @ u
-        own = F.pad(own, (0, 0, found.shape[1] - k.shape[1], 0))
+        k, u, _, _, at = source.written or self._written(source.m, W, source.view)
+        writers = torch.arange(source.m.shape[1], device=k.device)
+        behind = writers[:, None] > (writers if at is None else at)[..., None, :]
+        own = (query[:, -len(writers) :].to(k.dtype) @ k.mT * behind) @ u
+        own = F.pad(own, (0, 0, found.shape[1] - len(writers), 0))
         return found + own if rows is None else found.index_add(0, rows, own.to(found.dtype))
 
     def query(self, x: Tensor, view: View | None = None) -> Key:
@@ -190,11 +132,13 @@ class AssociativeMemory(nn.Module):
                 return self._key(self.W_mq(x.float()), None, x, view)
             return self._key(project(self.W_mq, x), self.copier.asked, x, view)
 
-    def _key(self, key: Tensor, names: Names | None, m: Tensor, view: View | None) -> Key:
+    def _key(
+        self, key: Tensor, names: Names | None, m: Tensor, view: View | None, at: Tensor | None = None
+    ) -> Key:
         if names is None:
             return Key(self.phi(key), *[key[..., :0]] * 3)
         assert view is not None, "a model that copies tokens needs to see them"
-        halves, words = names(key, m, view)
+        halves, words = names(key, m, view, at)
         phi = bind(*halves) if self.features == "bind" else self.phi(torch.cat(halves, dim=-1))
         return Key(phi, words, *[words[..., :0]] * 2)
 
@@ -226,7 +170,7 @@ class AssociativeMemory(nn.Module):
         """
         with torch.autocast(m.device.type, enabled=False):
             if self.rule == "sequential":
-                k, u, logits, key = written or self._written(m, W, view)
+                k, u, logits, key, _ = written or self._written(m, W, view)
                 return W + k.mT @ u, z, logits, key
             source = self._source(m)
             v, logits, key = self.W_mv(source), self.W_mb(source), self._key(self.W_mk(source), None, m, None)
@@ -243,16 +187,28 @@ class AssociativeMemory(nn.Module):
             return source._replace(written=self._written(source.m, W, source.view))
 
     def _written(self, m: Tensor, W: Tensor, view: View | None) -> Written:
+        logits = self.logits(m)
+        at, seen = self._open(logits), None
+        if at is not None:
+            m, seen = _taken(m, at), None if view is None else at + view.own.shape[1] - m.shape[1]
         source = self._source(m)
-        v, logits = self.W_mv(source), self.W_mb(source)
-        key = self._key(self.W_mk(source), None if self.copier is None else self.copier.kept, m, view)
-        k, b, a = key.phi, self.gate(logits), torch.zeros_like(logits)
+        v, b = self.W_mv(source), self.gate(logits if at is None else logits.gather(1, at)).unsqueeze(-1)
+        names = None if self.copier is None else self.copier.kept
+        key, a = self._key(self.W_mk(source), names, m, view, seen), torch.zeros_like(b)
         if self.copier is not None and view is not None:
             a, takes = hard(self.W_ma(source)).chunk(2, dim=-1)
-            key = key._replace(word=self.copier.word(m, view) - takes * view.own[:, -m.shape[1] :])
+            own = view.own[:, -m.shape[1] :] if seen is None else _taken(view.own, seen)
+            key = key._replace(word=self.copier.word(m, view, seen) - takes * own)
             v = torch.cat((v, key.word), dim=-1)
-        u = self._in_turn(k, v - (1 - a) * (k @ W), b, a)
-        return Written(k, u, logits.squeeze(-1), key._replace(gate=b * (1 - a)))
+        u = self._in_turn(key.phi, v - (1 - a) * (key.phi @ W), b, a)
+        return Written(key.phi, u, logits, key._replace(gate=b * (1 - a)), at)
+
+    def _open(self, logits: Tensor) -> Tensor | None:
+        """Which writers [batch, p] need to be heeded (`Written.at`), where none learns from the others."""
+        most = logits.shape[1] if torch.is_grad_enabled() else int((self.gate(logits) > 0).sum(dim=1).max())
+        if most == logits.shape[1]:
+            return None
+        return logits.topk(most, dim=1).indices.sort(dim=1).values
 
     def logits(self, m: Tensor) -> Tensor:
         """The gate's logits that `write` gives for m, [batch, writers], without writing."""
@@ -296,3 +252,8 @@ class AssociativeMemory(nn.Module):
         length = k.square().sum(dim=-1, keepdim=True) + (EPS if self.rule == "paper" else 0.0)
         g = (1 - self._weight(k, z) / length).clamp(0, 1)
         return torch.where(first[:, None, None], torch.ones_like(g), g).detach()
+
+
+def _taken(x: Tensor, at: Tensor) -> Tensor:
+    """Of x [batch, n, width] what stands at [batch, p]."""
+    return x.gather(1, at[..., None].expand(-1, -1, x.shape[-1]))

@@ -11,8 +11,9 @@ from torch import nn
 from armt.backbone import Backbone
 from armt.copying import View
 from armt.errors import PositionError
+from armt.keys import Key, Source, Trace
 from armt.layout import earlier
-from armt.memory import AssociativeMemory, Key, Source, Trace, hard
+from armt.memory import AssociativeMemory, hard
 from armt.spelling import Words
 from armt.state import MemoryState
 
@@ -123,8 +124,7 @@ class ArmtModel(nn.Module):
         parts = [read(slice(0, len(ids)))] if pool is None else pool.map(read, len(ids))
         wrote = [flag for _, flags in parts for flag in flags]
         found: list[tuple[int, MemoryState]] = []
-        writers: dict[int, int] = {}  # by session, the row of its segment that writes
-        first = 0
+        writers, first = dict[int, int](), 0  # by session, the row of its segment that writes
         for i, (run, state) in enumerate(zip(runs, states, strict=True)):
             flags = wrote[first : first + len(run)]
             count = flags.index(True) + 1 if True in flags else len(run)

@@ -9,8 +9,8 @@ import torch
 from torch.nn import functional as F
 
 from armt.copying import halves
+from armt.keys import Key
 from armt.layout import Layout
-from armt.memory import Key
 from armt_lab.asking import IGNORED
 from armt_lab.pointing import About, pointing
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from armt.memory import Key
+    from armt.keys import Key
     from armt_lab.asking import Asks
 
 TEMPERATURE = 0.1

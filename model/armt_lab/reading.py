@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn import functional as F
 
-from armt.memory import SHUT, Key
+from armt.keys import Key
+from armt.memory import SHUT
 from armt.state import MemoryState
 from armt_lab.grading import grade
 

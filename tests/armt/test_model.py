@@ -12,12 +12,13 @@ import tiny
 from armt import reference
 from armt.config import ArmtConfig
 from armt.errors import ConfigError, PositionError
+from armt.memory import hard
 from armt.model import ArmtModel
 from armt.rows import RowPool
 from armt.state import MemoryState
 
 if TYPE_CHECKING:
-    from armt.memory import Key
+    from armt.keys import Key
 
 WITHIN = {"num_mem_tokens": 0, "fold_tail": True, "reads_within": True}
 VARIANTS = [
@@ -270,6 +271,26 @@ def test_reading_ahead_gives_the_memory_of_one_segment_after_the_other(
 
     for text, before, after in zip(texts, begun, states, strict=True):
         assert_same(after, read(model, text.view(1, -1), before))
+
+
+@pytest.mark.parametrize("options", [THREE_TOKENS, ITSELF, COPIED])
+@pytest.mark.parametrize("bias", [-30.0, -3.0, -2.0])
+def test_only_writers_whose_gates_are_open_need_to_be_worked_out(
+    bias: float, options: dict[str, Any]
+) -> None:
+    model = tiny.model(gate="hard", normalise_write=True, overlap=3, **options)
+    for memory in model.memories:
+        memory.W_mb.bias.data.fill_(bias)
+    ids, state = random_ids(3, 8), read(model, random_ids(3, 16), model.empty_state(3))
+
+    with torch.no_grad():
+        few, trace = model.absorb_traced(ids, state)
+    every, all_traced = model.absorb_traced(ids, state)
+
+    most_open = (hard(trace.logits) > 0).sum(dim=2).amax(dim=1)
+    assert [key.phi.shape[1] for key in trace.keys] == most_open.tolist()
+    assert {key.phi.shape[1] for key in all_traced.keys} == {trace.logits.shape[2]}
+    assert_same(few, every.detach())
 
 
 def test_reading_ahead_stops_behind_the_first_segment_that_writes() -> None:

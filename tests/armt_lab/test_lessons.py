@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tiny_run import TINY, drawer_of, setup_of, trainer_in
 
-from armt.memory import Key
+from armt.keys import Key
 from armt.state import MemoryState
 from armt_lab.asking import Asker
 from armt_lab.drawing import Drawer

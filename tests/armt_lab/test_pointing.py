@@ -12,7 +12,7 @@ from tiny_run import TINY, drawer_of, trainer_in
 from torch.nn import functional as F
 
 from armt.features import product
-from armt.memory import Key
+from armt.keys import Key
 from armt_lab.asking import Asker
 from armt_lab.pointing import TEMPERATURE, About, pointing
 from armt_lab.recipe import Stage

@@ -1,0 +1,84 @@
+"""What goes to a memory: what it is asked with, and what it is to write under which keys."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+
+from armt.copying import View
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+
+class Key(NamedTuple):
+    """What a memory is asked or written with.
+
+    Attributes:
+        phi: [batch, n, d_key].
+        names: the words that its halves name, [batch, n, d_mem], for who learns; for others, and where tokens
+            are not copied, [batch, n, 0].
+        word: the code that is kept under it, or that the memory gives for it, [batch, n, width].
+        gate: how much of what stood under it is replaced, [batch, n, 1]; [batch, n, 0] where it only asks.
+    """
+
+    phi: Tensor
+    names: Tensor
+    word: Tensor
+    gate: Tensor
+
+
+class Trace(NamedTuple):
+    """What the memories were written with, of each layer that has one.
+
+    Attributes:
+        logits: of the write gates, [layers, batch, writers].
+        keys: of each layer, [batch, writers, ..]; without gradients only of writers as in `Written`.
+    """
+
+    logits: Tensor
+    keys: Sequence[Key]
+
+
+class Written(NamedTuple):
+    """What the sequential rule writes.
+
+    Attributes:
+        k: under what, [batch, p, d_key].
+        u: [batch, p, d_value].
+        logits: of the gates of all that could write, [batch, writers].
+        key: as long as k.
+        at: which of the writers these p are, [batch, p]: all whose gates are open, and in rows with fewer of
+            them some that are shut, whose u is 0. None: all.
+    """
+
+    k: Tensor
+    u: Tensor
+    logits: Tensor
+    key: Key
+    at: Tensor | None = None
+
+
+class Source(NamedTuple):
+    """What a memory is to write: its block's output m, [batch, writers, d_model], and the tokens in view.
+
+    m is that at the memory tokens or, where there are none, at the segment's own, of a bidirectional model
+    also at those shown again. What is written of it is there too where it was worked out before.
+    """
+
+    m: Tensor
+    view: View
+    written: Written | None = None
+
+    @staticmethod
+    def cat(parts: Sequence[Source]) -> Source:
+        """Of several batches."""
+        m, views, _ = zip(*parts, strict=True)
+        return Source(torch.cat(m), View.cat(views))
+
+    def rows(self, indices: Tensor) -> Source:
+        """Of the batch only these."""
+        return Source(self.m[indices], self.view.rows(indices))
