@@ -111,8 +111,10 @@ class Picks(nn.Module):
         every = torch.arange(x.shape[1], device=x.device)[None]
         at = every[:, x.shape[1] - m.shape[1] :] if at is None else at
         queries, keys, heard_keys = map(self._heads, (self.W_pq(m) * PICK**-0.5, self.W_pk(x), self.W_ph(x)))
-        places = every if view.layout is None else view.layout.positions
-        back = places.expand(len(at), -1).gather(1, at)[:, None, :, None] - places[:, None, None, :]
+        places, stands = every, at
+        if view.layout is not None:
+            places, stands = view.layout.positions, view.layout.positions[:, x.shape[1] - m.shape[1] :]
+        back = stands[:, None, :, None] - places[:, None, None, :]
         seen = back >= 0 if view.layout is None else view.layout.mask
         biased = (-self.far[:, None, None] * back).masked_fill(~seen, float("-inf"))
         if own is not None:

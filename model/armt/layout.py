@@ -18,8 +18,8 @@ class Layout:
     """Several continuations of one text in one row: what the trainer asks with.
 
     Attributes:
-        positions: [1, n] position ids; continuations may share them.
-        mask: [1, 1, n, n] bool, whether a token (row) sees another (column).
+        positions: [1 or batch, n] position ids; continuations may share them.
+        mask: [1 or batch, 1, n, n] bool, whether a token (row) sees another (column).
         previous: [1 or batch, n] where the token before each stands, -1 before the first.
     """
 
