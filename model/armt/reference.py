@@ -14,7 +14,6 @@ import torch
 
 from armt.reference_words import (
     Seen,
-    code,
     ended,
     even,
     linear,
@@ -207,8 +206,8 @@ def run(
     )
     own = torch.zeros(x.shape[1], config.copying)
     for t in range(1, len(ids) if config.copying else 0):
-        for place, i in enumerate(ended(model, ids[: t + 1])):
-            own[t] += turned(code(config, i), place)
+        for place, part in enumerate(ended(model, ids[: t + 1])):
+            own[t] += turned(part, place)
     heard = torch.zeros(x.shape[1], config.copying)
     outputs = []
     for index, block in enumerate(backbone.blocks):

@@ -47,20 +47,25 @@ def code(config: ArmtConfig, i: int) -> Tensor:
     return torch.tensor([(1.0 if bit == "1" else -1.0) / config.copying**0.5 for bit in bits])
 
 
-def word(model: ArmtModel, ids: Sequence[int]) -> list[int]:
-    """The last id and those before it that make up a word with it, in order."""
+def bound(config: ArmtConfig, i: int, before: int | None) -> Tensor:
+    """The code of an id that goes on with a word behind another, or of one that begins a word."""
+    return code(config, i) if before is None else code(config, i) * code(config, before).sign()
+
+
+def word(model: ArmtModel, ids: Sequence[int]) -> list[Tensor]:
+    """The codes of the last id and of those before it that make up a word with it, in order, as bound."""
     words = cast("Words", model.words)
-    found = [ids[-1]]
-    for before in reversed(ids[:-1]):
-        begun = words.part[found[0]] == GOES_ON and words.part[before] != NO_WORD
-        if not begun or len(found) == LONGEST:
+    found: list[Tensor] = []
+    for i, before in zip(reversed(ids), [*reversed(ids[:-1]), None], strict=True):
+        joined = before is not None and words.part[i] == GOES_ON and words.part[before] != NO_WORD
+        found.insert(0, bound(model.config, i, before if joined else None))
+        if not joined or len(found) == LONGEST:
             break
-        found.insert(0, before)
     return found
 
 
-def ended(model: ArmtModel, ids: Sequence[int]) -> list[int]:
-    """The word before the last id, in order; nothing if it goes on with that."""
+def ended(model: ArmtModel, ids: Sequence[int]) -> list[Tensor]:
+    """The word before the last id, as `word` has it; nothing if it goes on with that."""
     return [] if len(word(model, ids[-2:])) > 1 else word(model, ids[:-1])
 
 
@@ -68,11 +73,12 @@ def say_next(model: ArmtModel, ids: Sequence[int], heard: Tensor, logits: Tensor
     """Logits of the token behind the last of ids, of what the blocks say and what that heard, [vocab]."""
     config, words = model.config, cast("Words", model.words)
     so_far = word(model, ids) if words.part[ids[-1]] != NO_WORD else []
-    said = sum((turned(code(config, i), place) for place, i in enumerate(so_far)), heard * 0)
+    said = sum((turned(part, place) for place, part in enumerate(so_far)), heard * 0)
     loud = heard @ said / max(1, len(so_far))
     within = bool(so_far) and bool(loud > SURE * heard.norm())
     left = turned(heard / loud - said if within else heard, -len(so_far))
-    found = torch.stack([left @ code(config, i) for i in range(len(logits))])
+    last = ids[-1] if so_far else None
+    found = torch.stack([left @ bound(config, i, last) for i in range(len(logits))])
     if not within:
         return logits + 40 * found
     more = 120 * (found - 0.5).relu() * torch.tensor([float(part == GOES_ON) for part in words.part])

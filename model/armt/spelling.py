@@ -2,7 +2,8 @@
 
 A word of several tokens is one sum of their codes, each turned by its place in the word
 (Plate 1995, doi 10.1109/72.377968, binds by convolution; turning does as well and costs nothing), so that who
-has found a word's place in the memory has all of it.
+has found a word's place in the memory has all of it. Behind the first each is also multiplied by the signs of
+the token's before it (Gayler, arXiv cs/0412059), so that who has heard two words goes on with the one begun.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def codes(vocabulary: int, width: int) -> Tensor:
 
 
 LONGEST = 6
-"""Tokens of a word that are kept together: of one that is longer, the last."""
+"""Tokens of a word that are kept together: of one that is longer the last, the first of them still bound."""
 
 NO_WORD, BEGINS, GOES_ON = 0, 1, 2
 
@@ -75,9 +76,9 @@ class Words(nn.Module):
                 self.part[i] = BEGINS if letters != token else GOES_ON
 
     def forward(self, ids: Tensor, layout: Layout | None = None) -> Tensor:
-        """What each token's word is so far, [batch, n] -> [batch, n, width].
+        """What each token's word is so far, [batch, n] -> [batch, n, width]: the sum of its tokens' codes.
 
-        The sum of its tokens' codes, each turned by its place in the word.
+        Each is turned by its place in the word, and bound to the token before it.
         """
         return self._so_far(ids, self._runs(ids, layout), layout, self.codes)
 
@@ -112,7 +113,8 @@ class Words(nn.Module):
         loud = (heard * said).sum(dim=-1) / place.clamp(min=1)
         within = (place > 0) & (loud > SURE * heard.norm(dim=-1))
         left = heard / torch.where(within, loud, 1.0).unsqueeze(-1) - within.unsqueeze(-1) * said
-        ahead = _turned(left, -place)
+        ahead, last = _turned(left, -place), F.embedding(ids[:, -n:], self.codes)
+        ahead = torch.where(place.unsqueeze(-1) > 0, ahead * last.sign(), ahead)
         return torch.cat((ahead, within.unsqueeze(-1)), dim=-1).to(heard.dtype)
 
     def say(self, logits: Tensor, ahead: Tensor) -> Tensor:
@@ -129,7 +131,9 @@ class Words(nn.Module):
 
     @staticmethod
     def _so_far(ids: Tensor, runs: list[Tensor], layout: Layout | None, codes: Tensor) -> Tensor:
-        own = whole = F.embedding(ids, codes)
+        own = F.embedding(ids, codes)
+        (before,) = earlier(own, 1, layout)
+        own = whole = torch.where(runs[0] > 0, own * before.sign(), own)
         for d, (run, before) in enumerate(zip(runs, earlier(own, LONGEST - 1, layout), strict=True), start=1):
             whole = torch.addcmul(whole, run.to(codes.dtype), before.roll(-d, dims=-1))
         return _turned(whole, _place(runs))

@@ -49,14 +49,15 @@ def test_letters_behind_a_space_begin_a_word_and_bare_ones_go_on_with_it():
     ]
 
 
-def test_a_word_of_several_tokens_is_the_sum_of_their_codes_turned_by_their_places():
+def test_a_word_of_several_tokens_is_the_sum_of_their_codes_bound_and_turned_by_their_places():
     words = spelled()
     c = words.codes
 
     found = words(torch.tensor([[2, 3, 4, 5, 1]]))[0]
 
-    observ = c[3] + c[4].roll(1)
-    torch.testing.assert_close(found, torch.stack([c[2], c[3], observ, observ + c[5].roll(2), c[1]]))
+    observ = c[3] + (c[4] * c[3].sign()).roll(1)
+    observatory = observ + (c[5] * c[4].sign()).roll(2)
+    torch.testing.assert_close(found, torch.stack([c[2], c[3], observ, observatory, c[1]]))
 
 
 def test_a_word_is_there_for_the_token_behind_it_and_for_none_within_it():
@@ -64,7 +65,7 @@ def test_a_word_is_there_for_the_token_behind_it_and_for_none_within_it():
 
     found = words.ended(torch.tensor([[2, 3, 4, 5, 1, 1]]))[0]
 
-    whole = words.codes[3] + words.codes[4].roll(1) + words.codes[5].roll(2)
+    whole = words(torch.tensor([[3, 4, 5]]))[0, -1]
     nothing = torch.zeros(128)
     torch.testing.assert_close(
         found, torch.stack([nothing, words.codes[2], nothing, nothing, whole, words.codes[1]])
@@ -74,9 +75,7 @@ def test_a_word_is_there_for_the_token_behind_it_and_for_none_within_it():
 def test_letters_behind_something_else_than_a_word_begin_one():
     words = spelled()
 
-    torch.testing.assert_close(
-        words(torch.tensor([[1, 4, 5]]))[0, 2], words.codes[4] + words.codes[5].roll(1)
-    )
+    torch.testing.assert_close(words(torch.tensor([[1, 4, 5]]))[0, 1:], words(torch.tensor([[4, 5]]))[0])
 
 
 def say(words: Words, heard: Tensor, said: list[int], blocks: Mapping[int, float]) -> int:
@@ -111,9 +110,17 @@ def test_a_word_that_was_said_ends_as_the_blocks_would_have_it_however_loud_they
     assert say(words, words.codes[2].expand(1, 1, -1), [2], {1: 30.0, 7: 55.0}) == 7
 
 
+def test_of_two_words_that_were_heard_the_one_that_was_begun_is_gone_on_with():
+    words = spelled()
+    both = words(torch.tensor([[3, 5]]))[:, -1:] + 1.2 * words(torch.tensor([[6, 4]]))[:, -1:]
+
+    assert say(words, both, [3], {}) == 5
+    assert say(words, both, [6], {}) == 4
+
+
 def test_a_word_goes_on_only_with_what_can():
     words = spelled()
-    both = words.codes[3] + words.codes[6].roll(1)
+    both = words.codes[3] + (words.codes[6] * words.codes[3].sign()).roll(1)
 
     assert say(words, both, [3], {7: 1.0}) == 7
 
@@ -124,7 +131,7 @@ def test_behind_a_word_that_was_not_heard_all_that_was_is_next():
 
     found = words.next(heard, torch.tensor([[2]]))
 
-    torch.testing.assert_close(found[..., :-1], heard.roll(-1, dims=-1))
+    torch.testing.assert_close(found[..., :-1], heard.roll(-1, dims=-1) * words.codes[2].sign())
     assert not found[..., -1].any()
 
 
@@ -142,7 +149,7 @@ def test_what_a_word_is_depends_on_it_alone(ids: list[int]) -> None:
     words = spelled()
     whole = words(torch.tensor([ids]))[0]
     for end in range(1, len(ids) + 1):
-        last = words(torch.tensor([ids[max(0, end - LONGEST) : end]]))[0, -1]
+        last = words(torch.tensor([ids[max(0, end - LONGEST - 1) : end]]))[0, -1]
         torch.testing.assert_close(whole[end - 1], last)
 
 
