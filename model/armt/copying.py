@@ -63,12 +63,12 @@ class View(NamedTuple):
         return View(self.x[indices], self.own[indices], None if self.heard is None else self.heard[indices])
 
 
-def halves(code: Tensor, width: int) -> tuple[Tensor, Tensor]:
-    """What either half of a key has of a code [..., copying]: its first entries, and its last ones reversed.
+def half(code: Tensor, width: int, which: int) -> Tensor:
+    """What a half of a key has of a code [..., copying]: its first entries or, the second, its last reversed.
 
     So a word is another in the second half than in the first, and of words that are whole all is there.
     """
-    return code[..., :width], code.flip(-1)[..., :width]
+    return (code.flip(-1) if which else code)[..., :width]
 
 
 class Picks(nn.Module):
@@ -163,7 +163,7 @@ class Names(nn.Module):
             Both halves; and those words alone, [batch, m, d_mem], for who learns, else [batch, m, 0].
         """
         known, words = _even(m), self.picks(m, view, at=at).to(key.dtype)
-        parts = words[..., 0, : self.width], words[..., 1, :].flip(-1)[..., : self.width]
+        parts = [half(words[..., i, :], self.width, i) for i in (0, 1)]
         shares = torch.sigmoid(self.named(known)).to(key.dtype).chunk(2, dim=-1)
         first, second = (
             torch.addcmul(
@@ -179,7 +179,7 @@ class Names(nn.Module):
         return (first, second), torch.cat([self.of(part) for part in parts], dim=-1)
 
     def of(self, words: Tensor) -> Tensor:
-        """What the halves are to name of words: n of their codes' `halves` [.., width]."""
+        """What the halves are to name of words: n of their codes' `half` [.., width]."""
         return self._factor(words) * words
 
     def _factor(self, words: Tensor) -> Tensor:

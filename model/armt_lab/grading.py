@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, cast
 import torch
 from torch.nn import functional as F
 
-from armt.copying import halves
+from armt.copying import half
 from armt.keys import Key
 from armt.layout import Layout
 from armt_lab.asking import IGNORED
@@ -106,7 +106,7 @@ def _about(model: ArmtModel, own: Tensor, asks: Asks) -> About:
     along, is_sum = words[:, 3:].sum(dim=1), (asks.about[:, :1] == asks.about[:, 1:2])
 
     def of(first: Tensor) -> tuple[Tensor, Tensor]:
-        both = halves(first, names.width)[0], halves(second, names.width)[1]
+        both = half(first, names.width, 0), half(second, names.width, 1)
         named = names.of(torch.stack(both, dim=1)).flatten(-2)
         return named, memory.phi(named)
 
