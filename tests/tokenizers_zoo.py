@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from hypothesis import strategies as st
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-from armt.cuts import AS_WITHIN, LINE_START
+from armt.steps import AS_WITHIN
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,10 +81,11 @@ def digits_then_bytes() -> Tokenizer:
     )
 
 
-def gpt2_lines() -> Tokenizer:
-    """GPT-2 with a space put before the first word of a line."""
-    tokenizer = gpt2()
-    tokenizer.normalizer = normalizers.Replace(Regex(LINE_START), AS_WITHIN)
+def gpt2_as_within(*, lines_only: bool = False) -> Tokenizer:
+    """GPT-2 with a space put before words that begin a line; and a text, or that stand behind a mark."""
+    tokenizer = gpt2(prefix=not lines_only)
+    lines, opened = (normalizers.Replace(Regex(pattern), put) for pattern, put in AS_WITHIN.items())
+    tokenizer.normalizer = lines if lines_only else normalizers.Sequence([lines, opened])
     return tokenizer
 
 
@@ -144,7 +145,8 @@ def merging_across_words() -> Tokenizer:
 
 FAMILIES: dict[str, Callable[[], Tokenizer]] = {
     "gpt2": gpt2,
-    "gpt2-lines": gpt2_lines,
+    "gpt2-as-within": gpt2_as_within,
+    "gpt2-lines": functools.partial(gpt2_as_within, lines_only=True),
     "gpt2-prefix": functools.partial(gpt2, prefix=True),
     "gpt2-as-split": functools.partial(split_then_bytes, GPT2_PATTERN),
     "digits": digits_then_bytes,
@@ -190,6 +192,7 @@ FRAGMENTS = [
     *("\u0629", "\u03a9", "\u2126", "\u212b", "\u0958", "\u0915", "\u093c"),
     *("1", "12", "123", "1234", "1,234.5", "²", "\u2167", "\u0663"),
     *(".", ".\n", "...", "!?", "==", "=", "\u0338", "\u00a8", "€", "(", "_", "-"),
+    *('"', "\u201c", "\u2014", '"a', "[Mary", "(\n", ' "'),
     *("玛丽", "去了厨房。", "東京", "\uac00", "\u1100", "\u1161", "\u11a8", "か", "\u3099", "ก็", "ำ"),
     *("🙂", "\U0001f469\u200d\U0001f467", "👍🏽", "\u0301", "\u0323", "\u200d", "\ufeff", "\x00", "\ufffd"),
     *("\U0001d161", "\U00016d67", "\U00020000"),

@@ -8,22 +8,23 @@ there is none is refused by name.
 
 from __future__ import annotations
 
-import copy
 import functools
 import itertools
 import re
 import unicodedata
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tokenizers import Regex, pre_tokenizers
 
 from armt.errors import ConfigError
+from armt.steps import has_prefix, normalizers, pretokenizers, spaces_behind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from armt.steps import Node
+
     Cut = Callable[[str, str], bool]
-    Node = dict[str, Any]
 
 # The alternatives of which a known splitting pattern consists; one of each of the first four must be there.
 _LETTERS = {r" ?\p{L}+", r"[^\r\n\p{L}\p{N}]?\p{L}+", r"[^\r\n\p{L}\p{N}]?+\p{L}+"}
@@ -45,10 +46,6 @@ _CLASSES = {
         ("space", r"\s"),
     )
 }
-LINE_START, AS_WITHIN = r"\n(?=\S)", "\n "
-"""What a Replace normalizer puts for what, so that the first word of a line is the token it is within one."""
-_LINE_START: Node = {"type": "Replace", "pattern": {"Regex": LINE_START}, "content": AS_WITHIN}
-
 _BYTE_TOKEN = re.compile("<0x[0-9A-F]{2}>")
 
 
@@ -65,8 +62,8 @@ def safe_cut(spec: Node) -> Cut:
     rules = [_pretokens_rule(spec)]
     if _normalizes_to_nfc(spec):
         rules.append(lambda a, b: _nfc_inert(a) and _nfc_inert(b))
-    if _LINE_START in _normalizers(spec):  # it looks at a line's end and at what follows
-        rules.append(lambda a, _: a != "\n")
+    if behind := "".join(map(spaces_behind, normalizers(spec))):  # it looks at that and at what follows
+        rules.append(lambda a, _: a not in behind)
     if any(not token["special"] for token in spec["added_tokens"]):
         rules.append(_added_rule(spec))
     return lambda a, b: all(rule(a, b) for rule in rules)
@@ -95,46 +92,10 @@ def _parts(merge: str | list[str]) -> list[str]:
     return merge.split(" ") if isinstance(merge, str) else merge
 
 
-def has_prefix(spec: Node) -> bool:
-    """Whether the tokenizer puts something before a text."""
-    return (
-        any(step["type"] == "Prepend" for step in _normalizers(spec))
-        or any(step.get("prepend_scheme", "never") != "never" for step in _pretokenizers(spec))
-        or any(step.get("add_prefix_space", False) for step in _pretokenizers(spec))
-    )
-
-
-def without_prefix(spec: Node) -> Node:
-    """The same tokenizer for a text that goes on: it puts nothing before it."""
-    spec = copy.deepcopy(spec)
-    steps = [step for step in _normalizers(spec) if step["type"] != "Prepend"]
-    spec["normalizer"] = {"type": "Sequence", "normalizers": steps} if steps else None
-    for step in _pretokenizers(spec):
-        if step["type"] == "Metaspace":
-            step["prepend_scheme"] = "never"
-        if step["type"] == "ByteLevel":
-            step["add_prefix_space"] = False
-    return spec
-
-
-def _normalizers(spec: Node) -> list[Node]:
-    return _flat(spec["normalizer"], "normalizers")
-
-
-def _pretokenizers(spec: Node) -> list[Node]:
-    return _flat(spec["pre_tokenizer"], "pretokenizers")
-
-
-def _flat(node: Node | None, key: str) -> list[Node]:
-    if node is None:
-        return []
-    return [step for part in node[key] for step in _flat(part, key)] if node["type"] == "Sequence" else [node]
-
-
 def _pretokens_rule(spec: Node) -> Cut:
     """The rule of the pre-tokenizer and the model, told of characters before the normalizer."""
     images = _images(spec)
-    steps = _pretokenizers(spec)
+    steps = pretokenizers(spec)
     kinds = [step["type"] for step in steps]
     if not kinds:
         return _bigram_rule(spec, images)
@@ -244,13 +205,13 @@ def _images(spec: Node) -> dict[str, str]:
     images: dict[str, str] = {}
     if _normalizes_to_nfc(spec):
         return images
-    for step in _normalizers(spec):
-        if step == _LINE_START:
+    for step in normalizers(spec):
+        if spaces_behind(step):
             continue
         if step["type"] not in {"Prepend", "Replace"}:
             raise ConfigError(
                 f"the normalizer {step['type']} cannot be streamed: known are none, NFC alone, Prepend,"
-                " and Replace, of one character by one or to begin lines with a space"
+                " and Replace, of one character by one or to put a space before words"
             )
         if step["type"] == "Replace":
             old, new = step["pattern"].get("String", ""), step["content"]
@@ -261,7 +222,7 @@ def _images(spec: Node) -> dict[str, str]:
 
 
 def _normalizes_to_nfc(spec: Node) -> bool:
-    return [step["type"] for step in _normalizers(spec)] == ["NFC"]
+    return [step["type"] for step in normalizers(spec)] == ["NFC"]
 
 
 def _nfc_inert(char: str) -> bool:
@@ -287,11 +248,12 @@ def _added_rule(spec: Node) -> Cut:
     An occurrence across the cut a|b contains ab. Special tokens count too: one that is passed over as plain
     text still hides what overlaps it.
     """
+    steps = normalizers(spec)
     for token in spec["added_tokens"]:
         name = token["content"]
         if not token["special"] and (token["lstrip"] or token["rstrip"] or token["single_word"]):
             raise ConfigError(f"the added token {name!r} looks at its neighbours: make it special")
-        if not token["special"] and (has_prefix(spec) or _images(spec) or _LINE_START in _normalizers(spec)):
+        if not token["special"] and (has_prefix(spec) or _images(spec) or any(map(spaces_behind, steps))):
             raise ConfigError(f"the added token {name!r} stands beside a prefix or Replace: make it special")
         if not name.isascii() and _normalizes_to_nfc(spec):
             raise ConfigError(f"the added token {name!r} stands beside NFC, not ASCII: make all special")

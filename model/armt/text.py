@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 from tokenizers import Tokenizer
 
-from armt.cuts import has_prefix, safe_cut, without_prefix
+from armt.cuts import safe_cut
 from armt.errors import CheckpointError, TextError
+from armt.steps import has_prefix, without_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -197,13 +198,13 @@ class StreamTokenizer:
         text, _ = _decode(state.pending, 0)
         return self._encode(text, started=state.started)
 
-    def encode(self, text: str) -> list[int]:
-        """The ids of a whole text; special tokens in it are plain text.
+    def encode(self, text: str, *, begins: bool = True) -> list[int]:
+        """The ids of a whole text, or one that goes on; special tokens in it are plain text.
 
         Raises:
             TextError: the string holds a lone surrogate, which no UTF-8 has.
         """
-        return self._encode(text, started=False)
+        return self._encode(text, started=not begins)
 
     def encode_template(self, text: str) -> list[int]:
         """The ids of trusted text: special tokens in it are recognised."""

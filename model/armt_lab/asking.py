@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from armt.text import StreamTokenizer
 from armt_lab.corpus import ANSWER, END, QUESTION
 from armt_lab.streams import KEPT
 from armt_lab.words import HANDS, NONE
@@ -80,7 +81,8 @@ class Asker:
 
     def __init__(self, tokenizer: Tokenizer, *, both_ways: bool = False, behind: bool = False) -> None:
         """Of a model that reads both ways, and of one that has a word only behind it (`armt.spelling`)."""
-        self._tokenizer, self._both_ways, self._behind = tokenizer, both_ways, behind
+        self._both_ways, self._behind = both_ways, behind
+        self._encoded = StreamTokenizer(tokenizer).encode
         self._marks = [tokenizer.encode(mark).ids[0] for mark in (QUESTION, ANSWER, END)]
         self._ids = lru_cache(KEPT)(self._encode_anew)
 
@@ -95,9 +97,9 @@ class Asker:
 
     def _encode_anew(self, blank: str, question: str, answer: str) -> tuple[list[int], int]:
         asks, answers, ends = self._marks
-        encode = self._tokenizer.encode
-        before = [*encode(blank).ids, asks, *encode(question).ids, answers]
-        return [*before, *encode(" " + answer).ids, ends], len(before)
+        encode = self._encoded
+        before = [*encode(blank, begins=False), asks, *encode(question), answers]
+        return [*before, *encode(" " + answer, begins=False), ends], len(before)
 
     def longer(self, row: Sequence[Asked], count: int) -> list[Asked]:
         """Those questions that have more than `count` ids, the marks before and behind them too."""
@@ -169,7 +171,7 @@ class Asker:
         places = [self._ids(asked.blank, question.text[: end.end()], "")[1] - 2 for end in ends if end]
         answer = count - 2  # END is the last
         for word in question.along[:ALONG]:
-            along += self._tokenizer.encode(" " + word).ids
+            along += self._encoded(" " + word, begins=False)
             more.append(answer + len(along))
         places = [column + place for place in (*places, answer, *more)]
         places += [-1] * (3 + ALONG - len(places))

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-from armt.cuts import AS_WITHIN, LINE_START
+from armt.steps import AS_WITHIN
+from armt.text import StreamTokenizer
 from armt_lab import books, prose
 from armt_lab.streams import Noise
 from armt_lab.words import (
@@ -130,8 +131,7 @@ def invented(words: Sequence[str], rng: random.Random) -> list[str]:
 
 def train_tokenizer(sentences: Sequence[str], vocab: int) -> Tokenizer:
     """A byte-level BPE of `vocab` entries in which every word of the stories is one token."""
-    tokenizer = with_line_starts(Tokenizer(models.BPE()))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer = as_within(Tokenizer(models.BPE()))
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab,
@@ -151,10 +151,15 @@ def train_tokenizer(sentences: Sequence[str], vocab: int) -> Tokenizer:
     return tokenizer
 
 
-def with_line_starts(tokenizer: Tokenizer) -> Tokenizer:
-    """The same in which the first word of a line is the token that it is within one."""
+def as_within(tokenizer: Tokenizer) -> Tokenizer:
+    """The same, byte-level, in which a word is the tokens that it is within a line wherever it stands first.
+
+    In a text, in a line, and behind marks that open something.
+    """
     other = Tokenizer.from_str(tokenizer.to_str())
-    other.normalizer = normalizers.Replace(Regex(LINE_START), AS_WITHIN)
+    steps = [normalizers.Replace(Regex(pattern), content) for pattern, content in AS_WITHIN.items()]
+    other.normalizer = normalizers.Sequence(steps)
+    other.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     return other
 
 
@@ -169,7 +174,8 @@ def encode_noise(tokenizer: Tokenizer, sentences: Sequence[str], cache: Path) ->
         key.update(sentence.encode())
     path = cache / f"noise-{key.hexdigest()[:16]}.npz"
     if not path.exists():
-        encoded = [e.ids for e in tokenizer.encode_batch(list(sentences), add_special_tokens=False)]
+        stream = StreamTokenizer(tokenizer)
+        encoded = [stream.encode(sentence, begins=False) for sentence in sentences]
         starts = np.cumsum([0, *map(len, encoded)])
         cache.mkdir(parents=True, exist_ok=True)
         np.savez(path, ids=np.concatenate([np.array(e, dtype=np.int32) for e in encoded]), starts=starts)

@@ -103,6 +103,7 @@ class Stage:
         open: share of stories that tell of people, places and things drawn anew from the words of the books.
         renamed: how often each of these is drawn then; otherwise they are as published.
         spelled: whether such words are asked for too; False: they are only asked after.
+        marked: share of facts that stand within quotation marks or brackets, or are items of a list.
         busy, named, whence, hinted: how stories go where they do not go as published; see `people.Habits`.
         tricky: weight of a question that a short cut answers wrong, against 1 for others of its kind.
         along: and of one after a thing that did not move alone, times that.
@@ -136,6 +137,7 @@ class Stage:
     open: float = 0.0
     renamed: Mapping[str, float] = dataclasses.field(default_factory=lambda: dict.fromkeys(KINDS, 1.0))
     spelled: bool = True
+    marked: float = 0.0
     busy: float = 0.0
     named: float = 0.0
     whence: float = 0.0

@@ -195,7 +195,9 @@ class _PeopleAndThings(People):
             (f"Who gave the {key}?", name),
             (f"Who received the {key}?", to),
         ):
-            self._gifts[text] = Question(text, answer, (now,))
+            older = self._gifts.get(text)
+            tricky = older is not None and (older.tricky or older.answer != answer)
+            self._gifts[text] = Question(text, answer, (now,), tricky)
 
     def _were(self) -> list[tuple[str, Question]]:
         """Where things were before they came to where they are, or to where they are no longer."""

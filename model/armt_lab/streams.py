@@ -6,10 +6,11 @@ import dataclasses
 import math
 from bisect import bisect_left, bisect_right
 from collections import deque
-from functools import lru_cache
+from functools import lru_cache, partial
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from armt.text import StreamTokenizer
 from armt_lab.words import HANDS, UNKNOWN
 from armt_lab.world import Question, World
 
@@ -31,6 +32,9 @@ KEPT = 50_000
 
 MISSED = 4000
 """Sentences that were taken for facts, the last of which are shown again."""
+
+MARKS = (("\u201c", "\u201d"), ('"', '"'), ("[", "]"), ("(", ")"), ("- ", ""), ("* ", ""))
+"""What may stand before and behind a fact."""
 
 BLANK, MIDST = 0.25, 0.2
 """Shares of questions with a blank before them; and in the midst of a sentence, if need be."""
@@ -109,24 +113,23 @@ class Source:
 
     Attributes:
         noise: the background.
-        encode: text -> ids.
+        begin: text -> ids, of one that begins with it.
+        encode: the same of one that goes on.
         words: of stories that do not tell of the published ones, and of strangers to those that do.
         missed: background sentences that were taken for facts, to be shown again.
     """
 
     noise: Noise
-    encode: Callable[[str], tuple[int, ...]]
+    begin: Callable[[str], Sequence[int]]
+    encode: Callable[[str], Sequence[int]]
     words: Words
     missed: deque[int] = dataclasses.field(default_factory=lambda: deque(maxlen=MISSED))
 
     @classmethod
     def of(cls, tokenizer: Tokenizer, noise: Noise, words: Words) -> Source:
         """With the tokenizer's ids, the last of which are kept at hand."""
-
-        def encode(text: str) -> tuple[int, ...]:
-            return tuple(tokenizer.encode(text, add_special_tokens=False).ids)
-
-        return cls(noise, lru_cache(KEPT)(encode), words)
+        encode = StreamTokenizer(tokenizer).encode
+        return cls(noise, encode, lru_cache(KEPT)(partial(encode, begins=False)), words)
 
 
 def _newest_support(question: Question) -> float:
@@ -189,8 +192,10 @@ class Stream:
             self.told.append(Told(start, self.base + len(self.ids), sentence))
             return
         text = self.world.fact()
-        # The first sentence of a text has no white space before it.
-        self.ids.extend(self.source.encode(text if start == 0 else self.separator + text))
+        if self.stage.marked > 0 and self.rng.random() < self.stage.marked:
+            text = text.join(self.rng.choice(MARKS))
+        encoded = self.source.encode(self.separator + text) if start else self.source.begin(text)
+        self.ids.extend(encoded)
         end = self.base + len(self.ids)
         self.told.append(Told(start, end, -1))
         self.fact_ends.append(end)

@@ -206,7 +206,7 @@ def _starting_with(start: checkpoint.Checkpoint, chosen: recipe.Recipe, folder: 
         )
         raise recipe.RecipeError(f"{start.name}, to start with, is {what}")
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = corpus.with_line_starts(Tokenizer.from_str(start.tokenizer.to_json()))
+    tokenizer = corpus.as_within(Tokenizer.from_str(start.tokenizer.to_json()))
     tokenizer.save(str(folder / "tokenizer.json"))
     weights, times = start.model.state_dict(), max(1, size.copying // max(1, theirs.copying))
     longer = dataclasses.replace(theirs, copying=theirs.copying * times, d_mem=theirs.d_mem * times)

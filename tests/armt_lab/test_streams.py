@@ -4,9 +4,11 @@ import dataclasses
 import random
 from typing import TYPE_CHECKING
 
+import pytest
 from tiny_run import TINY, drawer_of, trainer_in
 
-from armt_lab.streams import Stream
+from armt.text import StreamTokenizer
+from armt_lab.streams import MARKS, Stream
 from armt_lab.words import EVERYONE, HELD_OUT, NOBODY, NONE, NOTHING, OBJECTS, PLACES, STRANGERS, UNKNOWN
 
 if TYPE_CHECKING:
@@ -116,7 +118,21 @@ def test_things_that_did_not_move_alone_can_be_asked_after_more_often(runs: Path
     assert share(along=0.05) < share(along=1.0) < share(along=20.0)
 
 
-def test_the_first_word_of_a_line_is_the_token_that_it_is_within_one(runs: Path) -> None:
-    encode = trainer_in(runs, "lines").tokenizer.encode
-    assert encode("\nMary went.").ids == [*encode("\n").ids, *encode(" Mary went.").ids]
-    assert encode("\n\nMary").ids == [*encode("\n\n").ids, *encode(" Mary").ids]
+@pytest.mark.parametrize("before", ["\n", "\n\n", '"', "(", "Noted:\n- \u201c", '{"note":"', "so\u2014"])
+def test_a_word_is_the_tokens_that_it_is_behind_a_space_wherever_it_stands_first(
+    runs: Path, before: str
+) -> None:
+    encode = StreamTokenizer(trainer_in(runs, "lines").tokenizer).encode
+    within = encode(" Mary went.", begins=False)
+    assert encode("Mary went.") == within
+    assert encode(f"{before}Mary went.") == [*encode(before), *within]
+
+
+def test_facts_may_stand_within_marks(runs: Path) -> None:
+    trainer = trainer_in(runs, "marks")
+    stage = dataclasses.replace(trainer.stage, density=(1.0, 1.0), marked=1.0)
+    stream = Stream(drawer_of(trainer).source, stage, random.Random(0))
+    stream.peek(4000)
+    told = {trainer.tokenizer.decode(stream.ids[one.start : one.end]).strip() for one in stream.told}
+    assert {one[0] for one in told} == {before.strip() for before, _ in MARKS}
+    assert any(one.endswith('."') for one in told)

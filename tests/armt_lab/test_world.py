@@ -133,6 +133,18 @@ def test_a_question_is_tricky_where_nobody_who_had_the_thing_came_to_the_place_f
 
 @settings(max_examples=15, deadline=None)
 @given(seed=seeds)
+def test_a_question_after_a_gift_is_tricky_where_it_had_another_answer_before(seed: int) -> None:
+    world = World("qa5", random.Random(seed), habits=Habits(busy=0.5))
+    had: dict[str, set[str]] = {}
+    for _ in range(60):
+        world.fact()
+        for question in world.questions():
+            had.setdefault(question.text, set()).add(question.answer)
+            assert question.tricky == (len(had[question.text]) > 1)
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=seeds)
 def test_what_follows_from_a_move_is_kept_with_all_that_was_carried_along(seed: int) -> None:
     world = World("qa3", random.Random(seed))
     facts: list[str] = []

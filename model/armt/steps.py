@@ -1,0 +1,59 @@
+"""The steps of a tokenizer before its model, as its JSON has them: what they put before texts and words."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+Node = dict[str, Any]
+
+_OPENING = '"\u2018\u201c\u00ab([{<>*_|:=\u2013\u2014'
+_OPENED = '(?<=["\u2018\u201c\u00ab\\(\\[\\{<>\\*_\\|:=\u2013\u2014])(?=\\p{L})'
+AS_WITHIN = {r"\n(?=\S)": "\n ", _OPENED: " "}
+"""What Replace normalizers put for patterns, so that a word that begins a line, or stands behind a mark that
+opens something, is the tokens that it is behind a space."""
+_BEHIND = dict(zip(AS_WITHIN, ("\n", _OPENING), strict=True))
+
+
+def has_prefix(spec: Node) -> bool:
+    """Whether the tokenizer puts something before a text."""
+    return (
+        any(step["type"] == "Prepend" for step in normalizers(spec))
+        or any(step.get("prepend_scheme", "never") != "never" for step in pretokenizers(spec))
+        or any(step.get("add_prefix_space", False) for step in pretokenizers(spec))
+    )
+
+
+def without_prefix(spec: Node) -> Node:
+    """The same tokenizer for a text that goes on: it puts nothing before it."""
+    spec = copy.deepcopy(spec)
+    steps = [step for step in normalizers(spec) if step["type"] != "Prepend"]
+    spec["normalizer"] = {"type": "Sequence", "normalizers": steps} if steps else None
+    for step in pretokenizers(spec):
+        if step["type"] == "Metaspace":
+            step["prepend_scheme"] = "never"
+        if step["type"] == "ByteLevel":
+            step["add_prefix_space"] = False
+    return spec
+
+
+def normalizers(spec: Node) -> list[Node]:
+    """One after the other, however they are nested."""
+    return _flat(spec["normalizer"], "normalizers")
+
+
+def pretokenizers(spec: Node) -> list[Node]:
+    """Likewise."""
+    return _flat(spec["pre_tokenizer"], "pretokenizers")
+
+
+def _flat(node: Node | None, key: str) -> list[Node]:
+    if node is None:
+        return []
+    return [step for part in node[key] for step in _flat(part, key)] if node["type"] == "Sequence" else [node]
+
+
+def spaces_behind(step: Node) -> str:
+    """The characters behind which a step of `AS_WITHIN` puts a space before a word; none of another step."""
+    pattern = step.get("pattern", {}).get("Regex", "")
+    return _BEHIND[pattern] if pattern in AS_WITHIN and step["content"] == AS_WITHIN[pattern] else ""
