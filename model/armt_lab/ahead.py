@@ -56,7 +56,7 @@ def _serve(pipe: Connection) -> None:
     drawer = Drawer(setup.recipe, setup.config, Asker.of(tokenizer, setup.config), source, MAKES)
 
     def draw(step: int, missed: Sequence[int]) -> Lesson:
-        source.missed.extend(missed)
+        source.miss(missed)
         return drawer.draw(step).map(torch.Tensor.numpy)  # type: ignore[arg-type]  # arrays are sent 16 times sooner
 
     orders: Mapping[str, Callable[..., Any]] = {

@@ -47,6 +47,7 @@ _NAMED = re.compile(r"\b(?:[Hh]e|[Ss]he|I|[Tt]hey|[Ww]e|(?<=\w )[A-Z][a-z]{2,8}|
 _THING = re.compile(r"\b(?:the|a|his|her|my|their) [a-z]{3,12}\b")
 _NAME = re.compile(r"(?<=[a-z,] )[A-Z][a-z]{2,9}\b")
 _NOUN = re.compile(r"\b(?:the|a|his|her|my|their) ([a-z]{3,12})\b")
+_TOLD = re.compile(rf"\b[A-Z]\w+ (?:{'|'.join((*MOVES, *GRABS, *DROPS, *GIVES))}) the \w+")
 _TELLS = re.compile(
     rf"\b(?:{'|'.join(EVERYONE)}) (?:{'|'.join((*MOVES, *GRABS, *DROPS, *GIVES))}) the "
     rf"(?:{'|'.join((*PLACES, *OBJECTS))})\b|\bThe \w+ is (?:north|south|east|west) of the"
@@ -181,4 +182,5 @@ def encode_noise(tokenizer: Tokenizer, sentences: Sequence[str], cache: Path) ->
         np.savez(path, ids=np.concatenate([np.array(e, dtype=np.int32) for e in encoded]), starts=starts)
     arrays = np.load(path)
     near = [i for i, sentence in enumerate(sentences) if STORY_WORDS.search(sentence)]
-    return Noise(arrays["ids"], arrays["starts"], near)
+    told = frozenset(i for i, sentence in enumerate(sentences) if _TOLD.search(sentence))
+    return Noise(arrays["ids"], arrays["starts"], near, told)

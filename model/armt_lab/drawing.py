@@ -199,7 +199,7 @@ class Inline:
 
     def miss(self, sentences: Sequence[int]) -> None:
         """Show these sentences again, on which a gate opened that should not have."""
-        self.drawers[0].source.missed.extend(sentences)
+        self.drawers[0].source.miss(sentences)
 
     @property
     def streams(self) -> list[Stream]:

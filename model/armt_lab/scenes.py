@@ -158,7 +158,7 @@ class _PeopleAndThings(People):
         verbs = DROPS if thing.holder else GRABS
         thing.holder = None if thing.holder else name
         person.touched = now
-        self._touched(key, thing, person, now)
+        self._touched(key, thing, (name,), now)
         return f"{name} {self._rng.choice(verbs)} the {key}{self._rng.choice(('', ' there'))}."
 
     def _give(self, name: str, key: str, to: str, now: int) -> str:
@@ -166,12 +166,16 @@ class _PeopleAndThings(People):
         self._named |= {name, key, to}
         thing.holder = to
         self._people[name].touched = self._people[to].touched = now
-        self._touched(key, thing, self._people[to], now)
+        self._touched(key, thing, (name, to), now)
         self._given(name, key, to, now)
         return f"{name} {self._rng.choice(GIVES)} the {key} to {to}."
 
-    def _touched(self, key: str, thing: _Thing, person: Person, now: int) -> None:
-        thing.touch = now
+    def _touched(self, key: str, thing: _Thing, names: tuple[str, ...], now: int) -> None:
+        """By these, the last of whom has it now or had it last."""
+        thing.touch, person = now, self._people[names[-1]]
+        for text, gift in self._gifts.items():
+            if not gift.tricky and any(name in text for name in names):
+                self._gifts[text] = dataclasses.replace(gift, tricky=True)
         if thing.here is None and person.told is not None:
             thing.here = _Stay(thing.place, person.told, now)
         self._changed(key, thing, person)
@@ -196,7 +200,7 @@ class _PeopleAndThings(People):
             (f"Who received the {key}?", to),
         ):
             older = self._gifts.get(text)
-            tricky = older is not None and (older.tricky or older.answer != answer)
+            tricky = older is not None and older.answer != answer
             self._gifts[text] = Question(text, answer, (now,), tricky)
 
     def _were(self) -> list[tuple[str, Question]]:

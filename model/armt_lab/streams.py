@@ -16,7 +16,7 @@ from armt_lab.world import Question, World
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Container, Mapping, Sequence
 
     import numpy as np
     from tokenizers import Tokenizer
@@ -48,11 +48,13 @@ class Noise:
         ids: [tokens] of all sentences, each with the white space before it.
         starts: [sentences + 1] where each begins in `ids`.
         near: sentences that have a word of the stories in them, without being facts of any.
+        told: sentences that somebody's story might have, as in "John went to the prison."
     """
 
     ids: np.ndarray
     starts: np.ndarray
     near: Sequence[int] = ()
+    told: Container[int] = frozenset()
 
     def sentence(self, i: int) -> list[int]:
         """Sentence `i` in reading order, round and round."""
@@ -130,6 +132,13 @@ class Source:
         """With the tokenizer's ids, the last of which are kept at hand."""
         encode = StreamTokenizer(tokenizer).encode
         return cls(noise, encode, lru_cache(KEPT)(partial(encode, begins=False)), words)
+
+    def miss(self, sentences: Sequence[int]) -> None:
+        """Show these again, on which a gate opened, but not those that it may open on.
+
+        Of the same few again and again, it is their words that would be learnt, to be no facts.
+        """
+        self.missed.extend(sentence for sentence in sentences if sentence not in self.noise.told)
 
 
 def _newest_support(question: Question) -> float:

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tiny_run import TINY, drawer_of, trainer_in
+from tokenizers import Tokenizer, models
 
 from armt.text import StreamTokenizer
-from armt_lab.streams import MARKS, Stream
+from armt_lab.corpus import as_within, encode_noise
+from armt_lab.streams import MARKS, Source, Stream
 from armt_lab.words import EVERYONE, HELD_OUT, NOBODY, NONE, NOTHING, OBJECTS, PLACES, STRANGERS, UNKNOWN
 
 if TYPE_CHECKING:
@@ -136,3 +138,13 @@ def test_facts_may_stand_within_marks(runs: Path) -> None:
     told = {trainer.tokenizer.decode(stream.ids[one.start : one.end]).strip() for one in stream.told}
     assert {one[0] for one in told} == {before.strip() for before, _ in MARKS}
     assert any(one.endswith('."') for one in told)
+
+
+def test_a_sentence_of_a_book_that_might_be_of_a_story_is_not_shown_again(tmp_path: Path) -> None:
+    tokenizer = as_within(Tokenizer(models.BPE()))
+    noise = encode_noise(
+        tokenizer, [" John went to the prison.", " It rained.", " Joan gave the cup to him."], tmp_path
+    )
+    source = Source.of(tokenizer, noise, HELD_OUT)
+    source.miss([0, 1, 2, 1])
+    assert list(source.missed) == [1, 1]

@@ -133,14 +133,21 @@ def test_a_question_is_tricky_where_nobody_who_had_the_thing_came_to_the_place_f
 
 @settings(max_examples=15, deadline=None)
 @given(seed=seeds)
-def test_a_question_after_a_gift_is_tricky_where_it_had_another_answer_before(seed: int) -> None:
+def test_a_question_after_a_gift_is_tricky_where_it_had_another_answer_or_something_was_done_since(
+    seed: int,
+) -> None:
     world = World("qa5", random.Random(seed), habits=Habits(busy=0.5))
-    had: dict[str, set[str]] = {}
+    had: dict[str, dict[int, str]] = {}
+    facts: list[str] = []
     for _ in range(60):
-        world.fact()
+        facts.append(world.fact())
         for question in world.questions():
-            had.setdefault(question.text, set()).add(question.answer)
-            assert question.tricky == (len(had[question.text]) > 1)
+            had.setdefault(question.text, {})[question.support[-1]] = question.answer
+            newest_two = [*had[question.text].values()][-2:]
+            since = [parse(fact) for fact in facts[question.support[-1] + 1 :]]
+            done = {name for kind, *names in since if kind != "move" for name in names}
+            named = done & set(re.findall(r"\w+", question.text)) & {*EVERYONE}
+            assert question.tricky == (len({*newest_two}) > 1 or bool(named))
 
 
 @settings(max_examples=15, deadline=None)
