@@ -103,7 +103,8 @@ class Stage:
         open: share of stories that tell of people, places and things drawn anew from the words of the books.
         renamed: how often each of these is drawn then; otherwise they are as published.
         spelled: whether such words are asked for too; False: they are only asked after.
-        marked: share of facts that stand within quotation marks or brackets, or are items of a list.
+        marked: share of facts that stand within quotation marks or brackets, are items of a list, or end
+            without a full stop.
         busy, named, whence, hinted: how stories go where they do not go as published; see `people.Habits`.
         tricky: weight of a question that a short cut answers wrong, against 1 for others of its kind.
         along: and of one after a thing that did not move alone, times that.

@@ -33,8 +33,11 @@ KEPT = 50_000
 MISSED = 4000
 """Sentences that were taken for facts, the last of which are shown again."""
 
-MARKS = (("\u201c", "\u201d"), ('"', '"'), ("[", "]"), ("(", ")"), ("- ", ""), ("* ", ""))
-"""What may stand before and behind a fact."""
+MARKS = (
+    *(("\u201c", ".\u201d"), ('"', '."'), ('"', '"'), ("[", ".]"), ("(", ".)"), ("- ", "."), ("* ", ".")),
+    *(("- ", "\n"), ("", "\n"), ("", ";"), ("", "!"), ("", ",")),
+)
+"""What may stand before and behind a fact that does not begin plainly and end with a full stop."""
 
 BLANK, MIDST = 0.25, 0.2
 """Shares of questions with a blank before them; and in the midst of a sentence, if need be."""
@@ -202,7 +205,7 @@ class Stream:
             return
         text = self.world.fact()
         if self.stage.marked > 0 and self.rng.random() < self.stage.marked:
-            text = text.join(self.rng.choice(MARKS))
+            text = text.removesuffix(".").join(self.rng.choice(MARKS))
         encoded = self.source.encode(self.separator + text) if start else self.source.begin(text)
         self.ids.extend(encoded)
         end = self.base + len(self.ids)
