@@ -63,7 +63,7 @@ def test_lessons_drawn_ahead_are_those_of_a_drawer_for_each_process_joined(runs:
     for step in range(5, 15):
         if step == 5 + DEPTH + 1:  # the first that was not under way when they were missed
             for drawer in drawers:
-                drawer.source.missed.extend(missed)
+                drawer.source.miss(list(missed))
         lesson = lesson_of(ahead, step)
         assert_same(lesson, join([drawer.draw(step) for drawer in drawers]))
         if step == 5:
