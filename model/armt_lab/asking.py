@@ -47,7 +47,7 @@ class Asks:
         questions: [answers] whose it is.
         told: [answers, places] int8, of the places where the row has written: 1 where an answer's id may be
             looked for, -1 where an older fact gave an answer to its question, else 0.
-        about: [answers, 3 + ALONG] where in `ids` words end: of what several facts give both by which it is
+        about: [answers, 3 + ALONG] where in `ids` words end: of what has `Question.about` both by which it is
             kept (if it is but one, that and the article before it), the answer itself, if it is not `NONE`,
             and, behind the question, what the newest fact moved along with the first; -1 where there is none.
         topics: what the questions are about, row by row.
@@ -186,8 +186,9 @@ class Asker:
         behind all words of the question, for only there it is known whose it is: an answer before them, as in
         "Mary took the milk" that of "Who has the milk?", is kept at the last of them; that holds for its
         first id. Where a model has words only behind them, and whole, anywhere behind that place, and for all
-        ids. If several facts give it, anywhere in the newest. Nowhere for END, and for `NONE` that one fact
-        gives.
+        ids; also at the id behind the fact, so that its last word, too, is known at more than one place. If
+        it has `Question.about`, anywhere in the newest of its facts. Nowhere for END, and for `NONE` that one
+        fact gives.
         """
         fact, answer = asked.fact, ids[before:]
         marks = torch.zeros(len(answer), len(text), dtype=torch.int8)
@@ -205,11 +206,12 @@ class Asker:
                     range(p, p + 1) if p > cue or (i == 0 and p >= 0) else range(0)
                     for i, p in enumerate(said)
                 ]
+        more = int(self._behind)
         for mark, found in zip(marks, places, strict=False):
             if found:
                 for span in asked.older:
-                    mark[max(0, span.start) : max(0, span.stop)] = -1
-                mark[found.start : found.stop] = 1
+                    mark[max(0, span.start) : max(0, span.stop + more)] = -1
+                mark[found.start : found.stop + more] = 1
         return marks
 
     def begun(self, rows: Sequence[Sequence[Asked]], count: int) -> Tensor:

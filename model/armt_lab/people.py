@@ -24,8 +24,8 @@ class Question:
         tricky: whether a short cut leads to another answer: of where a thing was, the way to that place of
             whoever carried it there or had it last; of a gift, the one before of which the same is asked, or
             what was done since by those whom the question names.
-        about: the words of the question, two or one, by which what several facts give is kept; one of them
-            twice where it is what the facts left of a sum.
+        about: the words of the question, two or one, by which the answer is to be kept, if it follows from
+            several facts or is of two people; one of them twice where it is what the facts left of a sum.
         along: what the newest of these facts moved along with the first of them; or the rest of the answer
             that is several things.
     """

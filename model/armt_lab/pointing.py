@@ -16,7 +16,11 @@ any of the memories, for it answers several questions, and one token keeps one t
 
 A match that is better than others is not yet one that gives all that was kept, or writes over all that was
 before: a gate may stand half open (25). So what follows from several facts is to be kept whole, as the
-answer's code, under the key that the words of its question alone make, and to be asked for by that.
+answer's code, under the key that the words of its question alone make, and to be asked for by that. So are
+what was given and who gave it, though one fact tells it: most stories are asked after their newest gift, and
+a key of that, whoever gave it, is learnt first and is a short cut that stays. At the end of the fact, where
+all is known of it, each memory can keep one of its words under two: what, by both people, the last; who, by
+what and to whom, that before it (31).
 
 Of several things that moved together the sum is to be the key: one token cannot be kept under each, and what
 is kept under a sum is found by any of them, for they come from one place (26). So a key has to be linear in
@@ -42,7 +46,7 @@ TEMPERATURE = 0.1
 
 
 class About(NamedTuple):
-    """What an answer that follows from several facts is to be kept under, if tokens are copied.
+    """What an answer that has `Question.about` is to be kept under, if tokens are copied.
 
     Attributes:
         names: the words that it is asked for by, as both halves of keys name them, [answers, d_mem].
@@ -73,8 +77,10 @@ def pointing(
         keys: what each was written with before, [batch, n, ..].
         at: [answers] which of all `queries`, row by row, an answer's tokens are read with.
         asks: what is taught of each answer: to match any key of a place that is 1 in `Asks.told` better than
-            all that are 0; if it has two words that it is about of the last memory, if one of that before
-            it, if it has one twice of the first; else of the first too or, where tokens are copied, of any.
+            all that are 0. Of the last memory, if the second of the words that it is about stands behind the
+            first in the question; of that before it, if before (where it is about one, the second is the
+            article there); of the first, if it is about one twice; if about none of the first too or, where
+            tokens are copied, of any.
         about: those words; None where tokens are not copied.
 
     Returns:

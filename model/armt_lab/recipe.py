@@ -167,10 +167,14 @@ class Recipe:
     Attributes:
         name: of the run and of the model it makes.
         seed: of weights and stories.
+        soften: by how much the logits are multiplied by which each token picks the word that it keeps, where
+            a run starts with a model that copies: a choice that is sure has no gradient by which a token
+            could learn to keep another word (docs/experiments.md, 31).
     """
 
     name: str
     seed: int = 1
+    soften: float = 1.0
     size: Size = Size()
     stages: tuple[Stage, ...] = ()
 

@@ -192,16 +192,17 @@ class _PeopleAndThings(People):
 
     def _given(self, name: str, key: str, to: str, now: int) -> None:
         # The newest gift that fits is meant: it replaces an older question of the same text.
-        for text, answer in (
-            (f"What did {name} give to {to}?", key),
-            (f"Who did {name} give the {key} to?", to),
-            (f"Who gave the {key} to {to}?", name),
-            (f"Who gave the {key}?", name),
-            (f"Who received the {key}?", to),
+        # Where nothing is said of `about` the thing alone finds the answer, if it was not given anew since.
+        for text, answer, about in (
+            (f"What did {name} give to {to}?", key, (name, to)),
+            (f"Who did {name} give the {key} to?", to, ()),
+            (f"Who gave the {key} to {to}?", name, (to, key)),
+            (f"Who gave the {key}?", name, ()),
+            (f"Who received the {key}?", to, ()),
         ):
             older = self._gifts.get(text)
             tricky = older is not None and older.answer != answer
-            self._gifts[text] = Question(text, answer, (now,), tricky)
+            self._gifts[text] = Question(text, answer, (now,), tricky, about)
 
     def _were(self) -> list[tuple[str, Question]]:
         """Where things were before they came to where they are, or to where they are no longer."""

@@ -208,13 +208,17 @@ def _starting_with(start: checkpoint.Checkpoint, chosen: recipe.Recipe, folder: 
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = corpus.as_within(Tokenizer.from_str(start.tokenizer.to_json()))
     tokenizer.save(str(folder / "tokenizer.json"))
-    weights, times = start.model.state_dict(), max(1, size.copying // max(1, theirs.copying))
+    softened = {
+        name: w * chosen.soften if name.endswith("copier.picks.W_pq.weight") else w
+        for name, w in start.model.state_dict().items()
+    }
+    times = max(1, size.copying // max(1, theirs.copying))
     longer = dataclasses.replace(theirs, copying=theirs.copying * times, d_mem=theirs.d_mem * times)
     if times > 1 and size == longer:
-        return {name: _repeated(name, w, times) for name, w in weights.items()}
+        return {name: _repeated(name, w, times) for name, w in softened.items()}
     alike = theirs in (size, dataclasses.replace(size, copying=0))
     taken = ("",) if alike else ("backbone.", "conv")
-    return {name: w for name, w in weights.items() if name.startswith(taken)}
+    return {name: w for name, w in softened.items() if name.startswith(taken)}
 
 
 def _repeated(name: str, weight: Tensor, times: int) -> Tensor:

@@ -94,11 +94,12 @@ def test_an_answer_told_before_the_words_of_its_question_is_kept_at_the_last_of_
     span = range(3, 3 + len(ids))
     one = Asked("qa1", Question(question, answer, (0,)), 0, span.stop, "", is_open=False, fact=span)
     asker = Asker(trainer.tokenizer, **reads)
-    found = asker.asks([[one]], span.stop, told=torch.tensor([[0, 0, 0, *ids]]))
+    found = asker.asks([[one]], span.stop + 2, told=torch.tensor([[0, 0, 0, *ids, 0, 0]]))
     first, *more, end = found.told
     piece = trainer.tokenizer.encode(word, add_special_tokens=False).ids[0 if word[1:] == answer else -1]
     at = 3 + ids.index(piece)
-    assert first.nonzero().flatten().tolist() == [*(range(at + 1, span.stop) if "behind" in reads else [at])]
+    places = range(at + 1, span.stop + 1) if "behind" in reads else [at]
+    assert first.nonzero().flatten().tolist() == [*places]
     assert all(torch.equal(one, first) for one in more) or "behind" not in reads
     assert not end.any()
 

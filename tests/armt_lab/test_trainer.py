@@ -352,3 +352,25 @@ def test_every_recipe_of_the_project_can_be_read() -> None:
     recipes = [recipe.load(path) for path in sorted(folder.glob("*.toml"))]
     assert recipes
     assert all(r.stages for r in recipes)
+
+
+def test_of_a_model_that_a_run_starts_with_it_can_be_less_sure_which_words_tokens_keep(
+    runs: Path, tmp_path: Path
+) -> None:
+    size = dataclasses.replace(TINY.size, memory_tokens=0, copying=16)
+    first = trainer_in(runs, "sure", recipe=dataclasses.replace(TINY, size=size))
+    export(first, tmp_path / "model")
+    path = tmp_path / "small.toml"
+    recipe = SMALL.replace("D_MEM", "4").replace("memory_tokens = 2", "memory_tokens = 0\ncopying = 16")
+    path.write_text(recipe.replace("[size]", "soften = 0.25\n[size]"))
+
+    train_by(
+        path,
+        Options(books=runs / "books", runs=tmp_path, start=str(tmp_path / "model"), threads=1, minutes=0),
+    )
+
+    found = torch.load(tmp_path / "small" / "last.pt", weights_only=False)["model"]
+    for name, weight in first.model.named_parameters():  # after one step of the warm-up
+        share = 0.25 if name.endswith("copier.picks.W_pq.weight") else 1.0
+        torch.testing.assert_close(found[name], share * weight.detach(), rtol=0, atol=1e-4)
+    assert any(name.endswith("copier.picks.W_pq.weight") for name in found)

@@ -150,6 +150,24 @@ def test_a_question_after_a_gift_is_tricky_where_it_had_another_answer_or_someth
             assert question.tricky == (len({*newest_two}) > 1 or bool(named))
 
 
+def test_what_was_given_is_kept_under_both_people_and_who_gave_it_under_what_and_to_whom() -> None:
+    world = World("qa5", random.Random(0), habits=Habits(busy=0.5))
+    for _ in range(60):
+        world.fact()
+    asked = set()
+    for question in world.questions():
+        match question.text.removesuffix("?").split():
+            case "What", "did", giver, "give", "to", receiver:
+                form, about = "What", (giver, receiver)
+            case "Who", "gave", "the", thing, "to", receiver:
+                form, about = "Who to", (receiver, thing)
+            case _:
+                form, about = "else", ()
+        assert question.about == about
+        asked.add(form)
+    assert len(asked) == 3
+
+
 @settings(max_examples=15, deadline=None)
 @given(seed=seeds)
 def test_what_follows_from_a_move_is_kept_with_all_that_was_carried_along(seed: int) -> None:
