@@ -288,10 +288,36 @@ def test_what_is_derived_is_to_be_kept_and_asked_for_under_the_words_that_it_is_
     assert loss(asked_for=torch.cat((first, nothing))) > right + 0.5 / TEMPERATURE
     assert loss(named=torch.cat((first, nothing))) > right + 1
     assert loss(named=torch.cat((second, first))) > right + 1
-    assert loss(kept=-answer) == pytest.approx(right + 2 / TEMPERATURE, rel=1e-3)
+    assert loss(kept=-answer) > right + 1 / TEMPERATURE
     assert loss(gate=0.5) == pytest.approx(right + 0.5 / TEMPERATURE, rel=1e-3)
     assert loss(learnt=-product(both)) > right + 2 / TEMPERATURE
     assert loss(moved=together, named=together) < loss(moved=together)
+
+
+def test_the_place_that_keeps_the_answer_learns_to_name_its_words_rather_than_one_that_names_half_of_them(
+    trainer: Trainer,
+) -> None:
+    ids = trainer.tokenizer.encode("Mary gave the milk to John.", add_special_tokens=False).ids
+    question = Question("Who gave the milk to John?", "Mary", (0,), about=("John", "milk"))
+    fact = range(len(ids))
+    one = Asked("qa5", question, 0, len(ids), "", is_open=False, fact=fact)
+    asks = Asker(trainer.tokenizer).asks([[one]], len(ids), told=torch.tensor([ids]))
+    at = places_of(asks)
+    john, milk, mary = torch.eye(16)[:3]
+    both, nothing = torch.cat((john, milk)), torch.zeros(16)
+    names, words = torch.zeros(1, len(ids), 32), torch.zeros(1, len(ids), 16)
+    names[:, -1], words[:, -1] = torch.cat((nothing, milk)), john
+    words[:, -2] = mary
+    names.requires_grad_()
+    query = both.expand(*asks.ids.shape, -1)
+    queries = Key(product(query), query, torch.zeros(*query.shape[:2], 16), query[..., :0])
+    keys = Key(product(names.detach()), names, words, torch.ones(1, len(ids), 1))
+    about = About(*(part.expand(len(at), -1) for part in (both, product(both), both, product(both), mary)))
+
+    pointing(3 * [queries], 3 * [keys], at, asks, about)[0].backward()
+
+    assert names.grad is not None
+    assert (names.grad[0] @ both).argmin() == len(ids) - 2
 
 
 def test_what_is_left_of_a_sum_is_to_be_given_by_the_first_memory_and_nothing_besides(
