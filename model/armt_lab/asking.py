@@ -187,12 +187,14 @@ class Asker:
         "Mary took the milk" that of "Who has the milk?", is kept at the last of them; that holds for its
         first id. Where a model has words only behind them, and whole, anywhere behind that place, and for all
         ids; also at the id behind the fact, so that its last word, too, is known at more than one place. If
-        it has `Question.about`, anywhere in the newest of its facts. Nowhere for END, and for `NONE` that one
-        fact gives.
+        it has `Question.about`, anywhere in the newest of its facts; of a gift, only if an id is behind it.
+        Nowhere for END, and for `NONE` that one fact gives.
         """
         fact, answer = asked.fact, ids[before:]
         marks = torch.zeros(len(answer), len(text), dtype=torch.int8)
-        if fact is None or fact.start < 0 or fact.stop > len(text):
+        more = int(self._behind)
+        of_gift = len(asked.question.support) == 1 < len({*asked.question.about})
+        if fact is None or fact.start < 0 or fact.stop + more * of_gift > len(text):
             return marks
         places = [fact] * (len(answer) - 1)
         if not asked.question.about:
@@ -206,7 +208,6 @@ class Asker:
                     range(p, p + 1) if p > cue or (i == 0 and p >= 0) else range(0)
                     for i, p in enumerate(said)
                 ]
-        more = int(self._behind)
         for mark, found in zip(marks, places, strict=False):
             if found:
                 for span in asked.older:

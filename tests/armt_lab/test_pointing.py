@@ -104,6 +104,20 @@ def test_an_answer_told_before_the_words_of_its_question_is_kept_at_the_last_of_
     assert not end.any()
 
 
+def test_what_is_kept_of_a_gift_under_two_words_is_told_as_soon_as_an_id_is_behind_it(
+    trainer: Trainer,
+) -> None:
+    text = "Mary gave the milk to John."
+    ids = trainer.tokenizer.encode(text, add_special_tokens=False).ids
+    question = Question("Who gave the milk to John?", "Mary", (0,), about=("John", "milk"))
+    one = Asked("qa5", question, 0, len(ids), "", is_open=False, fact=range(len(ids)))
+    asker = Asker(trainer.tokenizer, behind=True)
+    assert not asker.asks([[one]], len(ids), told=torch.tensor([ids])).told.any()
+    *answer, end = asker.asks([[one]], len(ids) + 2, told=torch.tensor([[*ids, 0, 0]])).told.tolist()
+    assert answer == [[1] * (len(ids) + 1) + [0]] * len(answer)
+    assert not any(end)
+
+
 def test_what_three_facts_give_points_anywhere_into_the_newest_and_older_ones_do_not_count(
     trainer: Trainer,
 ) -> None:
