@@ -38,32 +38,37 @@ HUB_FILES = ["*.json", "*.safetensors", "pytorch_model*.bin"]
 
 @dataclasses.dataclass(frozen=True)
 class PromptTemplate:
-    """How a question is put: before + question + after; special tokens count in `before` and `after`.
+    """How a question is put: text, closing, before, question, after.
+
+    Special tokens count in all that is trusted.
 
     Attributes:
         before: trusted text in front of the question.
         after: trusted text behind it; the answer follows.
         stop: texts that end an answer.
+        closing: trusted text behind the session's, as if it were part of it: of a model that keeps what a
+            sentence tells at the token that follows it.
     """
 
     before: str = ""
     after: str = ""
     stop: tuple[str, ...] = ()
+    closing: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """The template as plain JSON values."""
-        return {"before": self.before, "after": self.after, "stop": list(self.stop)}
+        return dataclasses.asdict(self) | {"stop": list(self.stop)}
 
     @classmethod
     def from_dict(cls, values: object) -> PromptTemplate:
         """The template that `to_dict` gave; CheckpointError for anything else."""
-        if not isinstance(values, dict) or set(values) != {"before", "after", "stop"}:
+        if not isinstance(values, dict) or set(values) - {"closing"} != {"before", "after", "stop"}:
             raise CheckpointError("the prompt in config.json should have before, after and stop")
-        stop = values["stop"]
-        texts = [values["before"], values["after"], *(stop if isinstance(stop, list) else [None])]
+        stop, closing = values["stop"], values.get("closing", "")  # checkpoints of before have none
+        texts = [values["before"], values["after"], closing, *(stop if isinstance(stop, list) else [None])]
         if not all(isinstance(text, str) for text in texts):
             raise CheckpointError("the prompt in config.json should have texts, and a list of them for stop")
-        return cls(values["before"], values["after"], tuple(stop))
+        return cls(values["before"], values["after"], tuple(stop), closing)
 
 
 @dataclasses.dataclass(frozen=True)

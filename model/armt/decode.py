@@ -42,7 +42,7 @@ def decode(
         ids: the tail and the prompt, at least one id, of any length.
         sampling: how tokens are chosen and how many at most.
         stop_ids: generation ends before any of these; it is not yielded.
-        told: how many of `ids` are the tail, which a model with `fold_tail` absorbs into the fork; where
+        told: how many of `ids` are the tail and its closing, which a model with `fold_tail` absorbs into the fork; where
             nothing follows them they are what is to be continued.
 
     Returns:

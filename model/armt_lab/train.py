@@ -154,7 +154,8 @@ def _forget_after(step: int, log: Path) -> None:
 
 def export(trainer: Trainer, folder: Path) -> None:
     """Write the model as the library loads it: weights, tokenizer and the prompt it was trained with."""
-    prompt = checkpoint.PromptTemplate(before=QUESTION, after=ANSWER, stop=(END,))
+    closing = "\n" if trainer.model.config.copying else ""  # its words are there only behind them
+    prompt = checkpoint.PromptTemplate(before=QUESTION, after=ANSWER, stop=(END,), closing=closing)
     tokenizer = StreamTokenizer(trainer.tokenizer)
     checkpoint.save(checkpoint.Checkpoint.of(trainer.model, tokenizer, prompt, trainer.recipe.name), folder)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ def folder(tmp_path: Path) -> Path:
 )
 def test_a_saved_checkpoint_comes_back_whole(options: dict[str, Any], tmp_path: Path) -> None:
     made = tiny.checkpoint(**options)
+    made = dataclasses.replace(made, template=dataclasses.replace(made.template, closing="\n"))
     checkpoint.save(made, tmp_path / "folder")
 
     loaded = load(tmp_path / "folder")
@@ -41,6 +43,13 @@ def test_a_saved_checkpoint_comes_back_whole(options: dict[str, Any], tmp_path: 
     assert loaded.tokenizer.encode("Où ?") == made.tokenizer.encode("Où ?")
     assert loaded.name == "folder"
     assert not loaded.model.training
+
+
+def test_a_way_of_asking_without_a_closing_has_none(folder: Path) -> None:
+    settings = json.loads((folder / "config.json").read_text())
+    assert settings["prompt"].pop("closing") == ""
+    (folder / "config.json").write_text(json.dumps(settings))
+    assert load(folder).template == tiny.checkpoint().template
 
 
 def test_a_checkpoint_without_a_tokenizer_comes_back_without_one(tmp_path: Path) -> None:

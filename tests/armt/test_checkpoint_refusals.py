@@ -140,6 +140,10 @@ def other_prompt(folder: Path) -> None:
     edit(folder / "config.json", lambda c: c.update(prompt={"before": 3}))
 
 
+def closing_that_is_no_text(folder: Path) -> None:
+    edit(folder / "config.json", lambda c: c["prompt"].update(closing=3))
+
+
 def no_shape(folder: Path) -> None:
     edit(folder / "config.json", lambda c: c.pop("armt"))
 
@@ -182,6 +186,7 @@ def unknown_kind(folder: Path) -> None:
         (broken_tokenizer, "tokenizer.json"),
         (large_tokenizer, "has 260 tokens but the model knows 259 ids"),
         (other_prompt, "prompt in config.json should have before, after and stop"),
+        (closing_that_is_no_text, "prompt in config.json should have texts"),
         (no_shape, "config.json has no 'armt'"),
         (half_a_shape, "segment_size"),
         (indivisible_heads, "describes no model that works"),

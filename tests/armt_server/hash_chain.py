@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from armt.sampling import Sampling
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
-TEMPLATE = PromptTemplate(before="<|question|>", after="<|answer|>", stop=("<|end|>",))
+TEMPLATE = PromptTemplate(before="<|question|>", after="<|answer|>", stop=("<|end|>",), closing="\n")
 
 
 class HashChain:
@@ -105,7 +105,7 @@ TOKENIZER = StreamTokenizer(tiny.raw_tokenizer())
 
 
 def checkpoint(model: HashChain | None = None, fingerprint: str = "0" * 64) -> Checkpoint:
-    """A checkpoint of the fake model, asked in the bundled model's way."""
+    """A checkpoint of the fake model, asked in the way of the models that ship."""
     return Checkpoint(
         model=model or HashChain(),  # type: ignore[arg-type]  # the fake, in the model's place
         tokenizer=TOKENIZER,
@@ -125,5 +125,6 @@ def answer_at_once(text: str, question: str, sampling: Sampling) -> str:
     """The oracle: what the fake model answers about a text."""
     memory, tail = fold_at_once(text)
     encode = TOKENIZER.encode_template
-    prompt = [*encode(TEMPLATE.before), *TOKENIZER.encode(question), *encode(TEMPLATE.after)]
+    before, after = encode(TEMPLATE.closing + TEMPLATE.before), encode(TEMPLATE.after)
+    prompt = [*before, *TOKENIZER.encode(question), *after]
     return TOKENIZER.decode(list(decode(HashChain(), memory, [*tail, *prompt], sampling, frozenset())))

@@ -5,7 +5,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING
 
 import pytest
-from hash_chain import LETTERS, TOKENIZER, HashChain, answer_at_once, fold_at_once
+from hash_chain import LETTERS, TEMPLATE, TOKENIZER, HashChain, answer_at_once, fold_at_once
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from workers import PROSE, SOON, Worker, assert_read, working
@@ -164,7 +164,7 @@ async def test_a_stop_text_ends_the_answer_and_is_not_part_of_it(
         assert (answer.text, answer.finish_reason) == (text, "stop")
 
 
-async def test_the_tail_is_told_apart_from_the_question(url: str):
+async def test_the_tail_and_the_models_closing_are_told_apart_from_the_question(url: str):
     tails: list[list[int]] = []
 
     def watching(_model: object, _state: object, ids: list[int], *_: object, told: int) -> Iterator[int]:
@@ -176,7 +176,8 @@ async def test_the_tail_is_told_apart_from_the_question(url: str):
         await worker.ask(session_id)
         await worker.append(session_id, PROSE)
         await worker.ask(session_id)
-    assert tails == [[], fold_at_once(PROSE)[1]]
+    closing = TOKENIZER.encode(TEMPLATE.closing)
+    assert tails == [closing, fold_at_once(PROSE)[1] + closing]
 
 
 async def test_leaving_an_answer_stops_the_work(url: str):

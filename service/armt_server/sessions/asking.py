@@ -84,7 +84,7 @@ async def answer(
     """
     folded = reached.folded
     rest = await asyncio.to_thread(engine.tokenizer.finish, folded.text)
-    tail = [*folded.tail_ids, *rest]
+    tail = [*folded.tail_ids, *rest, *engine.tokenizer.encode_template(engine.template.closing)]
     ids = [*tail, *question.ids]
     if not ids:
         raise InvalidRequest("there is nothing to answer: the question and the session's text are empty")
