@@ -42,8 +42,8 @@ def decode(
         ids: the tail and the prompt, at least one id, of any length.
         sampling: how tokens are chosen and how many at most.
         stop_ids: generation ends before any of these; it is not yielded.
-        told: how many of `ids` are the tail and its closing, which a model with `fold_tail` absorbs into the fork; where
-            nothing follows them they are what is to be continued.
+        told: how many of `ids` are the tail and its closing, which a model with `fold_tail` absorbs into the
+            fork; where nothing follows them they are what is to be continued.
 
     Returns:
         An iterator that computes each id when asked for it; dropping it stops the work.
