@@ -25,7 +25,7 @@ class Question:
             whoever carried it there or had it last; of a gift, the one before of which the same is asked, or
             what was done since by those whom the question names.
         about: the words of the question, two or one, by which the answer is to be kept, if it follows from
-            several facts or is of two people; one of them twice where it is what the facts left of a sum.
+            several facts or is of a gift; one of them twice where it is what the facts left of a sum.
         along: what the newest of these facts moved along with the first of them; or the rest of the answer
             that is several things.
     """

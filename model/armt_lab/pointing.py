@@ -122,7 +122,7 @@ def _found(query: Key, key: Key, at: Tensor, told: Tensor) -> Tensor:
 def _under(query: Key, key: Key, at: Tensor, told: Tensor, about: About) -> Tensor:
     """How far an answer is from being kept whole under both words, and asked for by both, [answers].
 
-    Where in the fact, is for the places to say: by the words that they name and the one that they keep.
+    Where in the fact is for its places to say, by the words that they name and the one that they keep.
     """
     shape = query.names.shape
 
@@ -131,10 +131,10 @@ def _under(query: Key, key: Key, at: Tensor, told: Tensor, about: About) -> Tens
         return rows.index_copy(0, at, of_answers).view(*shape[:2], -1)
 
     match = _match(of_rows(about.kept_names) / 2, key.names, at)
-    word = key.word.float() / key.word.float().norm(dim=-1, keepdim=True).clamp(min=1)
-    share = match + _match(of_rows(about.answer), word, at)
+    words = key.word.float()
+    share = match + _match(of_rows(about.answer), words / words.norm(dim=-1, keepdim=True).clamp(min=1), at)
     share = share.masked_fill(told <= 0, -1e4).softmax(dim=-1)
-    kept = (of_rows(share) @ key.word.float()).flatten(0, 1).index_select(0, at)
+    kept = (of_rows(share) @ words).flatten(0, 1).index_select(0, at)
     written = TEMPERATURE * _match(of_rows(about.kept_phi), key.gate * key.phi, at)
     said = (kept * about.answer).sum(dim=-1) / kept.norm(dim=-1).clamp(min=1)
     given = (share * written).sum(dim=-1) * said
