@@ -23,7 +23,8 @@ class Question:
         support: indices of the supporting facts in the story, 0-based, rising; questions are not counted.
         tricky: whether a short cut leads to another answer: of where a thing was, the way to that place of
             whoever carried it there or had it last; of a gift, the one before of which the same is asked, or
-            what was done since by those whom the question names.
+            what was done since by those whom the question names; of what was given last, that he who took it
+            still has it.
         about: the words of the question, two or one, by which the answer is to be kept, if it follows from
             several facts or is of a gift; one of them twice where it is what the facts left of a sum.
         along: what the newest of these facts moved along with the first of them; or the rest of the answer
@@ -79,6 +80,7 @@ class Person:
     place: str
     told: int | None = None  # the fact that said where he is
     touched: int | None = None  # the last fact in which he took something, or parted with it
+    gift: bool = False  # whether that was a gift
     before: dict[str, tuple[str, int, int]] = dataclasses.field(default_factory=dict)
     """For each place he came to, at his last coming: where he was before, and the facts that say both."""
 

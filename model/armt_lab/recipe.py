@@ -105,6 +105,7 @@ class Stage:
         spelled: whether such words are asked for too; False: they are only asked after.
         marked: share of facts that stand within quotation marks or brackets, are items of a list, or end
             without a full stop.
+        laid_out: share of stories all facts of which stand alike, as the lines of a list or of a log do.
         busy, named, whence, hinted: how stories go where they do not go as published; see `people.Habits`.
         tricky: weight of a question that a short cut answers wrong, against 1 for others of its kind.
         along: and of one after a thing that did not move alone, times that.
@@ -139,6 +140,7 @@ class Stage:
     renamed: Mapping[str, float] = dataclasses.field(default_factory=lambda: dict.fromkeys(KINDS, 1.0))
     spelled: bool = True
     marked: float = 0.0
+    laid_out: float = 0.0
     busy: float = 0.0
     named: float = 0.0
     whence: float = 0.0
@@ -167,14 +169,14 @@ class Recipe:
     Attributes:
         name: of the run and of the model it makes.
         seed: of weights and stories.
-        soften: by how much the logits are multiplied by which each token picks the word that it keeps, where
-            a run starts with a model that copies: a choice that is sure has no gradient by which a token
-            could learn to keep another word (docs/experiments.md, 31).
+        soften: by how much, of each memory, the logits are multiplied by which each token picks the word that
+            it keeps, where a run starts with a model that copies: a choice that is sure has no gradient by
+            which a token could learn to keep another word (docs/experiments.md, 31). Of none: by 1.
     """
 
     name: str
     seed: int = 1
-    soften: float = 1.0
+    soften: tuple[float, ...] = ()
     size: Size = Size()
     stages: tuple[Stage, ...] = ()
 
@@ -192,7 +194,8 @@ def load(path: Path) -> Recipe:
             Stage(**{**stage, "density": tuple(stage.get("density", (1.0, 1.0)))})
             for stage in values.pop("stage")
         )
-        recipe = Recipe(size=Size(**values.pop("size", {})), stages=stages, **values)
+        soften = tuple(values.pop("soften", ()))
+        recipe = Recipe(size=Size(**values.pop("size", {})), stages=stages, soften=soften, **values)
     except KeyError as error:
         raise RecipeError(f"{path} has no [[stage]]: a recipe is a list of them") from error
     except (TypeError, ValueError) as error:

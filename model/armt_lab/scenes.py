@@ -49,6 +49,7 @@ class _Thing:
     place: str
     holder: str | None = None
     touch: int = -1  # the last fact that names it
+    gift: bool = False  # whether it was given last, rather than taken or put down
     here: _Stay | None = None  # None: nobody can tell yet
     last: Person | None = None  # who had it last
     came: dict[str, _Arrival] = dataclasses.field(default_factory=dict)
@@ -110,7 +111,8 @@ class _PeopleAndThings(People):
             touches = [self._things[key].touch for key in held]
             facts = tuple(sorted({*touches, max(*touches, person.touched)} if held else {person.touched}))
             key, *along = held or [NONE]
-            tricky = not along and facts[1:] != ()  # what was touched last is not the answer
+            # What was touched last is not the answer, or not what was taken.
+            tricky = not along and (facts[1:] != () or person.gift)
             text, about = f"What is {name} carrying?", (name, name)
             question = Question(text, key, facts, tricky, about, tuple(along))
             asides.append((HANDS if along else "carrying", question))
@@ -157,15 +159,16 @@ class _PeopleAndThings(People):
         self._named |= {name, key}
         verbs = DROPS if thing.holder else GRABS
         thing.holder = None if thing.holder else name
-        person.touched = now
+        person.touched, person.gift, thing.gift = now, False, False
         self._touched(key, thing, (name,), now)
         return f"{name} {self._rng.choice(verbs)} the {key}{self._rng.choice(('', ' there'))}."
 
     def _give(self, name: str, key: str, to: str, now: int) -> str:
         thing = self._things[key]
         self._named |= {name, key, to}
-        thing.holder = to
-        self._people[name].touched = self._people[to].touched = now
+        thing.holder, thing.gift = to, True
+        for person in (self._people[name], self._people[to]):
+            person.touched, person.gift = now, True
         self._touched(key, thing, (name, to), now)
         self._given(name, key, to, now)
         return f"{name} {self._rng.choice(GIVES)} the {key} to {to}."
@@ -188,7 +191,7 @@ class _PeopleAndThings(People):
             self._open.pop(text, None)
         else:
             first, second = sorted((person.told, thing.touch))
-            self._open[text] = Question(text, thing.place, (first, second), about=(key,), along=along)
+            self._open[text] = Question(text, thing.place, (first, second), thing.gift, (key,), along)
 
     def _given(self, name: str, key: str, to: str, now: int) -> None:
         # The newest gift that fits is meant: it replaces an older question of the same text.

@@ -11,6 +11,7 @@ from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from armt.text import StreamTokenizer
+from armt_lab.marks import LAYOUTS, MARKS, marked
 from armt_lab.words import HANDS, UNKNOWN
 from armt_lab.world import Question, World
 
@@ -32,12 +33,6 @@ KEPT = 50_000
 
 MISSED = 4000
 """Sentences that were taken for facts, the last of which are shown again."""
-
-MARKS = (
-    *(("\u201c", ".\u201d"), ('"', '."'), ('"', '"'), ("[", ".]"), ("(", ".)"), ("- ", "."), ("* ", ".")),
-    *(("- ", "\n"), ("", "\n"), ("", ";"), ("", "!"), ("", ",")),
-)
-"""What may stand before and behind a fact that does not begin plainly and end with a full stop."""
 
 BLANK, MIDST = 0.25, 0.2
 """Shares of questions with a blank before them; and in the midst of a sentence, if need be."""
@@ -166,6 +161,8 @@ class Stream:
         low, high = self.stage.density
         self.density = math.exp(self.rng.uniform(math.log(low), math.log(high)))
         self.separator = self.rng.choice(" \n")
+        self.mark = self.rng.choice(LAYOUTS) if self._chance(self.stage.laid_out) else None  # of every fact
+        self.line_ended = False
         tasks = self.stage.tasks
         task = self.rng.choices(list(tasks), list(tasks.values()))[0]
         renamed = self._renamed()
@@ -183,9 +180,12 @@ class Stream:
 
     def _renamed(self) -> list[str]:
         """Which words the story to come draws anew."""
-        if self.stage.open == 0 or self.rng.random() >= self.stage.open:
+        if not self._chance(self.stage.open):
             return []
         return [kind for kind, share in self.stage.renamed.items() if self.rng.random() < share]
+
+    def _chance(self, share: float) -> bool:
+        return share > 0 and self.rng.random() < share
 
     def _background(self) -> int:
         """The next sentence of the book, or now and then one that is easily taken for a fact."""
@@ -202,12 +202,15 @@ class Stream:
             sentence = self._background()
             self.ids.extend(self.source.noise.sentence(sentence))
             self.told.append(Told(start, self.base + len(self.ids), sentence))
+            self.line_ended = False
             return
         text = self.world.fact()
-        if self.stage.marked > 0 and self.rng.random() < self.stage.marked:
-            text = text.removesuffix(".").join(self.rng.choice(MARKS))
-        encoded = self.source.encode(self.separator + text) if start else self.source.begin(text)
-        self.ids.extend(encoded)
+        if mark := self.mark or (self.rng.choice(MARKS) if self._chance(self.stage.marked) else None):
+            text = marked(text, mark, self.rng)
+        lead = "\n" if self.line_ended else self.separator
+        encoded = self.source.encode(lead + text) if start else self.source.begin(text)
+        self.ids.extend(encoded[1:] if self.line_ended else encoded)
+        self.line_ended = text.endswith("\n")
         end = self.base + len(self.ids)
         self.told.append(Told(start, end, -1))
         self.fact_ends.append(end)

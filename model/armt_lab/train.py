@@ -209,10 +209,8 @@ def _starting_with(start: checkpoint.Checkpoint, chosen: recipe.Recipe, folder: 
     folder.mkdir(parents=True, exist_ok=True)
     tokenizer = corpus.as_within(Tokenizer.from_str(start.tokenizer.to_json()))
     tokenizer.save(str(folder / "tokenizer.json"))
-    softened = {
-        name: w * chosen.soften if name.endswith("copier.picks.W_pq.weight") else w
-        for name, w in start.model.state_dict().items()
-    }
+    by = {f"memories.{i}.copier.picks.W_pq.weight": factor for i, factor in enumerate(chosen.soften)}
+    softened = {name: w * by.get(name, 1.0) for name, w in start.model.state_dict().items()}
     times = max(1, size.copying // max(1, theirs.copying))
     longer = dataclasses.replace(theirs, copying=theirs.copying * times, d_mem=theirs.d_mem * times)
     if times > 1 and size == longer:

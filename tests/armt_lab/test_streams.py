@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +11,8 @@ from tokenizers import Tokenizer, models
 
 from armt.text import StreamTokenizer
 from armt_lab.corpus import as_within, encode_noise
-from armt_lab.streams import MARKS, Source, Stream
+from armt_lab.marks import LAYOUTS, MARKS
+from armt_lab.streams import Source, Stream
 from armt_lab.words import EVERYONE, HELD_OUT, NOBODY, NONE, NOTHING, OBJECTS, PLACES, STRANGERS, UNKNOWN
 
 if TYPE_CHECKING:
@@ -139,6 +141,26 @@ def test_facts_may_stand_within_marks_and_end_without_a_full_stop(runs: Path) ->
     for before, behind in MARKS:
         assert any(one.startswith(before.strip()) and one.endswith(behind) for one in told)
     assert not any(one[0].isalpha() and one.endswith(".") for one in told)
+
+
+def test_the_facts_of_a_story_may_stand_alike_as_the_lines_of_a_log_do(runs: Path) -> None:
+    trainer = trainer_in(runs, "laid-out")
+    stage = dataclasses.replace(trainer.stage, density=(1.0, 1.0), laid_out=1.0)
+    seen = set()
+    for seed in range(60):
+        stream = Stream(drawer_of(trainer).source, stage, random.Random(seed))
+        stream.peek(400)
+        assert stream.mark is not None
+        before, behind = stream.mark
+        seen.add(stream.mark)
+        decode = trainer.tokenizer.decode
+        told = [decode(stream.ids[one.start : one.end]).lstrip() for one in stream.told]
+        assert all(re.match(re.escape(before).replace(r"\#", r"\d"), one) for one in told)
+        assert all(one.endswith(behind) for one in told)
+        text = decode(stream.ids)
+        assert "\n\n" not in text
+        assert stream.ids == [*StreamTokenizer(trainer.tokenizer).encode(text)]
+    assert seen == {*LAYOUTS}
 
 
 def test_a_sentence_of_a_book_that_might_be_of_a_story_is_not_shown_again(tmp_path: Path) -> None:

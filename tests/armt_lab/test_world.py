@@ -150,6 +150,24 @@ def test_a_question_after_a_gift_is_tricky_where_it_had_another_answer_or_someth
             assert question.tricky == (len({*newest_two}) > 1 or bool(named))
 
 
+@settings(max_examples=15, deadline=None)
+@given(seed=seeds)
+def test_where_a_thing_is_is_tricky_where_it_was_given_last_for_who_took_it_has_it_no_longer(
+    seed: int,
+) -> None:
+    world = World("qa5", random.Random(seed), habits=Habits(busy=0.5))
+    last: dict[str, str] = {}
+    for _ in range(60):
+        kind, *names = parse(world.fact())
+        if kind != "move":
+            last |= dict.fromkeys(names, kind)
+        asks = world.asks()
+        for question in asks.get("qa2", []):
+            assert question.tricky == (last[last_word(question.text)] == "give")
+        for question in asks.get("carrying", []):
+            assert question.tricky or last[question.text.split()[2]] != "give"
+
+
 def test_what_was_given_is_kept_under_both_people_and_who_gave_it_under_what_and_to_whom() -> None:
     world = World("qa5", random.Random(0), habits=Habits(busy=0.5))
     for _ in range(60):
