@@ -171,7 +171,7 @@ class Recipe:
         seed: of weights and stories.
         soften: by how much, of each memory, the logits are multiplied by which each token picks the word that
             it keeps, where a run starts with a model that copies: a choice that is sure has no gradient by
-            which a token could learn to keep another word (docs/experiments.md, 31). Of none: by 1.
+            which a token could learn to keep another word (docs/experiments.md, 31). (): none is.
     """
 
     name: str
@@ -186,7 +186,8 @@ def load(path: Path) -> Recipe:
 
     Raises:
         FileNotFoundError: there is no such file.
-        RecipeError: it is not TOML, has no stage, or a key that `Recipe`, `Size` or `Stage` does not have.
+        RecipeError: it is not TOML, has no stage, a key that `Recipe`, `Size` or `Stage` does not have, or
+            what does not go together.
     """
     try:
         values: dict[str, Any] = tomllib.loads(path.read_text())
@@ -202,4 +203,7 @@ def load(path: Path) -> Recipe:
         raise RecipeError(f"{path}: {error}") from error
     if recipe.size.memory_tokens and any(stage.pointing for stage in stages):
         raise RecipeError(f"{path}: pointing needs memory_tokens = 0, for then it is the text that writes")
+    memories = len({*recipe.size.memory_layers} & {*range(recipe.size.layers)})
+    if soften and len(soften) != memories:
+        raise RecipeError(f"{path}: soften is of {len(soften)} memories, but the model has {memories}")
     return recipe

@@ -322,6 +322,7 @@ def test_a_recipe_that_cannot_be_run_is_refused_with_the_reason(tmp_path: Path) 
         ('name = "x"\n', "no \\[\\[stage\\]\\]"),
         ("name = x", "Invalid value"),
         ('name = "x"\n' + stage + "pointing = 1.0\n", "pointing needs memory_tokens = 0"),
+        ('name = "x"\nsoften = [0.3]\n' + stage, "soften is of 1 memories, but the model has 2"),
     ):
         path.write_text(text)
         with pytest.raises(recipe.RecipeError, match=told):
