@@ -22,7 +22,8 @@ class Key(NamedTuple):
         names: the words that its halves name, [batch, n, d_mem], for who learns; for others, and where tokens
             are not copied, [batch, n, 0].
         word: the code that is kept under it, or that the memory gives for it, [batch, n, width].
-        gate: how much of what stood under it is replaced, [batch, n, 1]; [batch, n, 0] where it only asks.
+        gate: how much is written under it, and how much of what stood there is replaced, [batch, n, 2];
+            [batch, n, 0] where it only asks.
     """
 
     phi: Tensor

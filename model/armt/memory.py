@@ -175,7 +175,10 @@ class AssociativeMemory(nn.Module):
             source = self._source(m)
             v, logits, key = self.W_mv(source), self.W_mb(source), self._key(self.W_mk(source), None, m, None)
             k, b = key.phi, self.gate(logits)
-            W, key = W + k.mT @ (b * (v - self._recall(k, W, z))), key._replace(gate=b)
+            W, key = (
+                W + k.mT @ (b * (v - self._recall(k, W, z))),
+                key._replace(gate=torch.cat((b, b), dim=-1)),
+            )
             z = z + self._novelty(k, z, first).mul(k).sum(dim=1) if self.use_denom else z
             return W, z, logits.squeeze(-1), key
 
@@ -201,7 +204,7 @@ class AssociativeMemory(nn.Module):
             key = key._replace(word=self.copier.word(m, view, seen) - takes * own)
             v = torch.cat((v, key.word), dim=-1)
         u = self._in_turn(key.phi, v - (1 - a) * (key.phi @ W), b, a)
-        return Written(key.phi, u, logits, key._replace(gate=b * (1 - a)), at)
+        return Written(key.phi, u, logits, key._replace(gate=torch.cat((b, b * (1 - a)), dim=-1)), at)
 
     def _open(self, logits: Tensor) -> Tensor | None:
         """Which writers [batch, p] need to be heeded (`Written.at`), where none learns from the others."""

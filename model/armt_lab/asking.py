@@ -46,7 +46,8 @@ class Asks:
         labels: [answers] the id that comes there; IGNORED on padding, and where it is not to be said.
         questions: [answers] whose it is.
         told: [answers, places] int8, of the places where the row has written: 1 where an answer's id may be
-            looked for, -1 where an older fact gave an answer to its question, else 0.
+            looked for, or 2 if one fact adds it to a sum, -1 where an older fact gave an answer to its
+            question, else 0.
         about: [answers, 3 + ALONG] where in `ids` words end: of what has `Question.about` both by which it is
             kept (if it is but one, that and the article before it), the answer itself, if it is not `NONE`,
             and, behind the question, what the newest fact moved along with the first; -1 where there is none.
@@ -188,31 +189,37 @@ class Asker:
         first id. Where a model has words only behind them, and whole, anywhere behind that place, and for all
         ids; also at the id behind the fact, so that its last word, too, is known at more than one place. If
         it has `Question.about`, anywhere in the newest of its facts; of a gift, only if an id is behind it.
+        What one fact adds to a sum before it says to whose, a gift, only at that id.
         Nowhere for END, and for `NONE` that one fact gives.
         """
         fact, answer = asked.fact, ids[before:]
         marks = torch.zeros(len(answer), len(text), dtype=torch.int8)
-        more = int(self._behind)
-        of_gift = len(asked.question.support) == 1 < len({*asked.question.about})
-        if fact is None or fact.start < 0 or fact.stop + more * of_gift > len(text):
+        question, one_fact = asked.question, len(asked.question.support) == 1
+        if fact is None or fact.start < 0 or fact.stop > len(text):
             return marks
-        places = [fact] * (len(answer) - 1)
-        if not asked.question.about:
-            question = set() if self._both_ways else set(ids[:before])
-            cue = max((place for place in fact if text[place] in question), default=-1)
-            said = [max(_last(label, fact, text), cue) for label in answer[:-1]]
-            if self._behind:
-                places = [range(place + 1, fact.stop) if place >= 0 else range(0) for place in said]
-            else:  # the cue keeps the first alone
-                places = [
-                    range(p, p + 1) if p > cue or (i == 0 and p >= 0) else range(0)
-                    for i, p in enumerate(said)
-                ]
+        more = int(self._behind)
+        stop = fact.stop + more
+        if one_fact and len({*question.about}) > 1 and stop > len(text):
+            return marks
+        words = set() if self._both_ways else set(ids[:before])
+        cue = max((place for place in fact if text[place] in words), default=-1)
+        said = [max(_last(label, fact, text), cue) for label in answer[:-1]]
+        adds = one_fact and question.about[1:] == question.about[:1] != () and question.answer != NONE
+        if adds and _last(answer[0], fact, text) < cue:
+            places = [range(fact.stop, stop) for _ in said]
+        elif question.about:
+            places = [range(fact.start, stop) for _ in said]
+        elif self._behind:
+            places = [range(place + 1, stop) if place >= 0 else range(0) for place in said]
+        else:  # the cue keeps the first alone
+            places = [
+                range(p, p + 1) if p > cue or (i == 0 and p >= 0) else range(0) for i, p in enumerate(said)
+            ]
         for mark, found in zip(marks, places, strict=False):
             if found:
                 for span in asked.older:
                     mark[max(0, span.start) : max(0, span.stop + more)] = -1
-                mark[found.start : found.stop + more] = 1
+                mark[found.start : found.stop] = 1 + adds
         return marks
 
     def begun(self, rows: Sequence[Sequence[Asked]], count: int) -> Tensor:

@@ -25,7 +25,8 @@ what and to whom, that before it (31).
 Of several things that moved together the sum is to be the key: one token cannot be kept under each, and what
 is kept under a sum is found by any of them, for they come from one place (26). So a key has to be linear in
 a thing's code, and if it is about nothing else, its second half names the article. What is left of a sum
-(what somebody carries) is to be given by the first memory, and nothing besides.
+(what somebody carries) is to be given by the first memory, and nothing besides; and what one fact adds to it
+is to be kept whole there (32).
 """
 
 from __future__ import annotations
@@ -94,7 +95,8 @@ def pointing(
     if about is not None:
         once = torch.stack([_found(query, key, at, told) for query, key in zip(queries, keys, strict=True)])
         one, two = (_under(*memories[i], at, told, about) for i in (1, 3))
-        left = _left(queries[0], at, about)
+        added = _under(*memories[2], at, told, about, replaces=False)
+        left = _left(queries[0], at, about) + torch.where((told > 1).any(dim=-1), added, 0.0)
         losses = torch.stack([once.amin(dim=0), losses[1] + one, losses[2] + left, losses[3] + two])
     loss = losses.gather(0, which).squeeze(0)
     return torch.where(known, loss, 0.0).sum() / known.sum().clamp(min=1), known.sum()
@@ -119,10 +121,11 @@ def _found(query: Key, key: Key, at: Tensor, told: Tensor) -> Tensor:
     )
 
 
-def _under(query: Key, key: Key, at: Tensor, told: Tensor, about: About) -> Tensor:
+def _under(query: Key, key: Key, at: Tensor, told: Tensor, about: About, *, replaces: bool = True) -> Tensor:
     """How far an answer is from being kept whole under both words, and asked for by both, [answers].
 
-    Where in the fact is for its places to say, by the words that they name and the one that they keep.
+    In the place of what is kept there, or with that. Where in the fact is for its places to say, by the words
+    that they name and the one that they keep.
     """
     shape = query.names.shape
 
@@ -135,7 +138,7 @@ def _under(query: Key, key: Key, at: Tensor, told: Tensor, about: About) -> Tens
     share = match + _match(of_rows(about.answer), words / words.norm(dim=-1, keepdim=True).clamp(min=1), at)
     share = share.masked_fill(told <= 0, -1e4).softmax(dim=-1)
     kept = (of_rows(share) @ words).flatten(0, 1).index_select(0, at)
-    written = TEMPERATURE * _match(of_rows(about.kept_phi), key.gate * key.phi, at)
+    written = TEMPERATURE * _match(of_rows(about.kept_phi), key.gate[..., int(replaces), None] * key.phi, at)
     said = (kept * about.answer).sum(dim=-1) / kept.norm(dim=-1).clamp(min=1)
     given = (share * written).sum(dim=-1) * said
     alike = _asked(query, at, about) + given

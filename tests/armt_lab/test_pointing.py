@@ -73,7 +73,7 @@ def test_each_token_of_an_answer_points_to_itself_in_the_fact_that_gives_it(trai
 def unnamed(phi: torch.Tensor, names: torch.Tensor | None = None) -> Key:
     """A key under which all is written but no word, and that names none."""
     nothing = phi[..., :0]
-    return Key(phi, nothing if names is None else names, nothing, torch.ones_like(phi[..., :1]))
+    return Key(phi, nothing if names is None else names, nothing, torch.ones_like(phi[..., :2]))
 
 
 @pytest.mark.parametrize(
@@ -293,7 +293,7 @@ def test_what_is_derived_is_to_be_kept_and_asked_for_under_the_words_that_it_is_
             phi[:, place] = learnt
         query = asked_for.expand(*asks.ids.shape, -1)
         queries = Key(product(query), query, torch.zeros(*query.shape[:2], 16), query[..., :0])
-        keys = Key(phi, names, words, torch.full((1, len(ids), 1), gate))
+        keys = Key(phi, names, words, torch.full((1, len(ids), 2), gate))
         words = (both, product(both), moved, product(moved), answer)
         about = About(*(one.expand(len(at), -1) for one in words))
         return pointing([queries], [keys], at, asks, about)[0].item()
@@ -325,7 +325,7 @@ def test_the_place_that_keeps_the_answer_learns_to_name_its_words_rather_than_on
     names.requires_grad_()
     query = both.expand(*asks.ids.shape, -1)
     queries = Key(product(query), query, torch.zeros(*query.shape[:2], 16), query[..., :0])
-    keys = Key(product(names.detach()), names, words, torch.ones(1, len(ids), 1))
+    keys = Key(product(names.detach()), names, words, torch.ones(1, len(ids), 2))
     about = About(*(part.expand(len(at), -1) for part in (both, product(both), both, product(both), mary)))
 
     pointing(3 * [queries], 3 * [keys], at, asks, about)[0].backward()
@@ -359,7 +359,7 @@ def test_what_is_left_of_a_sum_is_to_be_given_by_the_first_memory_and_nothing_be
             for code in (given, elsewhere, elsewhere)
         ]
         key = torch.zeros(1, len(ids), 32)
-        keys = Key(product(key), key, key[..., :16], torch.ones(1, len(ids), 1))
+        keys = Key(product(key), key, key[..., :16], torch.ones(1, len(ids), 2))
         return pointing(queries, 3 * [keys], at, asks, about)[0].item()
 
     right = loss("apple", apple)
@@ -368,6 +368,58 @@ def test_what_is_left_of_a_sum_is_to_be_given_by_the_first_memory_and_nothing_be
     assert loss("apple", 0.5 * apple) == pytest.approx(right + 0.25 / TEMPERATURE, rel=1e-3)
     assert loss("nothing", nothing) == pytest.approx(right, rel=1e-3)
     assert loss("nothing", apple) == pytest.approx(right + 1 / TEMPERATURE, rel=1e-3)
+
+
+def test_what_one_fact_adds_to_a_sum_is_to_be_kept_whole_and_of_a_gift_at_the_id_behind_it(
+    trainer: Trainer,
+) -> None:
+    def told_of(text: str, question: Question, behind: int = 1) -> list[int]:
+        ids = trainer.tokenizer.encode(text + " Bill", add_special_tokens=False).ids
+        fact = range(len(ids) - 1)
+        one = Asked("carrying", question, 0, len(ids), "", is_open=False, fact=fact)
+        told = torch.tensor([ids[: len(fact) + behind]])
+        asks = Asker(trainer.tokenizer, behind=True).asks([[one]], len(ids), told=told)
+        return asks.told[0].tolist()
+
+    def carrying(who: str, answer: str, *support: int) -> Question:
+        return Question(f"What is {who} carrying?", answer, support, about=(who, who))
+
+    took, gave = "Mary took the milk.", "Mary gave the milk to John."
+    size = len(told_of(took, carrying("Mary", "milk", 0)))
+    assert told_of(took, carrying("Mary", "milk", 0)) == [2] * size
+    assert told_of(took, carrying("Mary", "milk", 0, 1)) == [1] * size
+    size = len(told_of(gave, carrying("John", "milk", 0)))
+    assert told_of(gave, carrying("John", "milk", 0)) == [0] * (size - 1) + [2]
+    assert told_of(gave, carrying("John", "milk", 0), behind=0) == [0] * (size - 1)
+    assert told_of(gave, carrying("Mary", "nothing", 0)) == [1] * size
+
+
+def test_what_is_added_to_a_sum_is_to_be_written_whole_whether_or_not_it_replaces_what_was_there(
+    trainer: Trainer,
+) -> None:
+    ids = trainer.tokenizer.encode("Mary took the milk.", add_special_tokens=False).ids
+    question = Question("What is Mary carrying?", "milk", (0,), about=("Mary", "Mary"))
+    one = Asked("carrying", question, 0, len(ids), "", is_open=False, fact=range(len(ids)))
+    asks = Asker(trainer.tokenizer).asks([[one]], len(ids), told=torch.tensor([ids]))
+    at = places_of(asks)
+    mary, milk = torch.eye(16)[:2]
+    names = torch.cat((mary, mary))
+
+    def loss(kept: torch.Tensor = milk, written: float = 1.0, replaced: float = 0.0) -> float:
+        query = names.expand(*asks.ids.shape, -1)
+        queries = Key(product(query), query, milk.expand(*asks.ids.shape, -1), query[..., :0])
+        key, words = torch.zeros(1, len(ids), 32), torch.zeros(1, len(ids), 16)
+        key[:, -1], words[:, -1] = names, kept
+        gate = torch.tensor([written, replaced]).expand(1, len(ids), 2)
+        keys = Key(product(key), key, words, gate)
+        all_words = (names, product(names), names, product(names), milk)
+        about = About(*(part.expand(len(at), -1) for part in all_words))
+        return pointing(3 * [queries], 3 * [keys], at, asks, about)[0].item()
+
+    right = loss()
+    assert loss(replaced=1.0) == right
+    assert loss(written=0.5) == pytest.approx(right + 0.5 / TEMPERATURE, rel=1e-3)
+    assert loss(kept=-milk) > right + 1 / TEMPERATURE
 
 
 def test_what_moved_along_stands_behind_the_question_where_nothing_else_sees_it(trainer: Trainer) -> None:
