@@ -140,9 +140,9 @@ def _under(query: Key, key: Key, at: Tensor, told: Tensor, about: About, *, repl
     kept = (of_rows(share) @ words).flatten(0, 1).index_select(0, at)
     written = TEMPERATURE * _match(of_rows(about.kept_phi), key.gate[..., int(replaces), None] * key.phi, at)
     said = (kept * about.answer).sum(dim=-1) / kept.norm(dim=-1).clamp(min=1)
-    given = (share * written).sum(dim=-1) * said
-    alike = _asked(query, at, about) + given
-    return _missed(match, told) + (4 - alike) / TEMPERATURE - (share * match).sum(dim=-1)
+    # Not their product: of what is not written no word would be learnt, nor of another word to be written.
+    alike = _asked(query, at, about) + (share * written).sum(dim=-1) + said
+    return _missed(match, told) + (5 - alike) / TEMPERATURE - (share * match).sum(dim=-1)
 
 
 def _left(query: Key, at: Tensor, about: About) -> Tensor:
