@@ -17,10 +17,11 @@ any of the memories, for it answers several questions, and one token keeps one t
 A match that is better than others is not yet one that gives all that was kept, or writes over all that was
 before: a gate may stand half open (25). So what follows from several facts is to be kept whole, as the
 answer's code, under the key that the words of its question alone make, and to be asked for by that. So are
-what was given and who gave it, though one fact tells it: most stories are asked after their newest gift, and
-a key of that, whoever gave it, is learnt first and is a short cut that stays. At the end of the fact, where
-all is known of it, each memory can keep one of its words under two: what, by both people, the last; who, by
-what and to whom, that before it (31).
+what was given, who gave it and to whom, though one fact tells it: most stories are asked after their newest
+gift, and a key of that, whoever gave it, is learnt first and is a short cut that stays. At the end of the
+fact, where all is known of it, each memory can keep one of its words under two, and so at the token behind
+it: what, by both people, the last; that before it who gave it, by what and to whom (31), and to whom, by what
+and who gave it, in other halves of a key, for he may hand it on (32).
 
 Of several things that moved together the sum is to be the key: one token cannot be kept under each, and what
 is kept under a sum is found by any of them, for they come from one place (26). So a key has to be linear in

@@ -198,7 +198,7 @@ class _PeopleAndThings(People):
         # Where nothing is said of `about` the thing alone finds the answer, if it was not given anew since.
         for text, answer, about in (
             (f"What did {name} give to {to}?", key, (name, to)),
-            (f"Who did {name} give the {key} to?", to, ()),
+            (f"Who did {name} give the {key} to?", to, (key, name)),
             (f"Who gave the {key} to {to}?", name, (to, key)),
             (f"Who gave the {key}?", name, ()),
             (f"Who received the {key}?", to, ()),

@@ -168,7 +168,7 @@ def test_where_a_thing_is_is_tricky_where_it_was_given_last_for_who_took_it_has_
             assert question.tricky or last[question.text.split()[2]] != "give"
 
 
-def test_what_was_given_is_kept_under_both_people_and_who_gave_it_under_what_and_to_whom() -> None:
+def test_of_a_gift_each_of_three_words_is_kept_under_the_other_two() -> None:
     world = World("qa5", random.Random(0), habits=Habits(busy=0.5))
     for _ in range(60):
         world.fact()
@@ -179,11 +179,13 @@ def test_what_was_given_is_kept_under_both_people_and_who_gave_it_under_what_and
                 form, about = "What", (giver, receiver)
             case "Who", "gave", "the", thing, "to", receiver:
                 form, about = "Who to", (receiver, thing)
+            case "Who", "did", giver, "give", "the", thing, "to":
+                form, about = "To whom", (thing, giver)
             case _:
                 form, about = "else", ()
         assert question.about == about
         asked.add(form)
-    assert len(asked) == 3
+    assert len(asked) == 4
 
 
 @settings(max_examples=15, deadline=None)
