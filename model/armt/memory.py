@@ -175,10 +175,7 @@ class AssociativeMemory(nn.Module):
             source = self._source(m)
             v, logits, key = self.W_mv(source), self.W_mb(source), self._key(self.W_mk(source), None, m, None)
             k, b = key.phi, self.gate(logits)
-            W, key = (
-                W + k.mT @ (b * (v - self._recall(k, W, z))),
-                key._replace(gate=torch.cat((b, b), dim=-1)),
-            )
+            W, key = W + k.mT @ (b * (v - self._recall(k, W, z))), key._replace(gate=b.expand(-1, -1, 2))
             z = z + self._novelty(k, z, first).mul(k).sum(dim=1) if self.use_denom else z
             return W, z, logits.squeeze(-1), key
 

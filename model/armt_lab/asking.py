@@ -189,8 +189,7 @@ class Asker:
         first id. Where a model has words only behind them, and whole, anywhere behind that place, and for all
         ids; also at the id behind the fact, so that its last word, too, is known at more than one place. If
         it has `Question.about`, anywhere in the newest of its facts; of a gift, only if an id is behind it.
-        What one fact adds to a sum before it says to whose, a gift, only at that id.
-        Nowhere for END, and for `NONE` that one fact gives.
+        What one fact adds to a sum before it says to whose, a gift, only at that id. Nowhere for END.
         """
         fact, answer = asked.fact, ids[before:]
         marks = torch.zeros(len(answer), len(text), dtype=torch.int8)

@@ -209,7 +209,7 @@ class Stream:
             text = marked(text, mark, self.rng)
         lead = "\n" if self.line_ended else self.separator
         encoded = self.source.encode(lead + text) if start else self.source.begin(text)
-        self.ids.extend(encoded[1:] if self.line_ended else encoded)
+        self.ids.extend(encoded[1:] if self.line_ended else encoded)  # the line's end stands already
         self.line_ended = text.endswith("\n")
         end = self.base + len(self.ids)
         self.told.append(Told(start, end, -1))
