@@ -36,6 +36,9 @@ NAMED, FAR = (-1.0, 1.0), 0.25
 """How much of either half of a key is the word that it names, of the second more, and how much less a half
 looks at a token for each place that it is further back, likewise."""
 
+REACH = 32
+"""Up to how many tokens back who learns is told of how much a half looks at each."""
+
 
 class View(NamedTuple):
     """The tokens in view of those that read or write.
@@ -95,7 +98,11 @@ class Picks(nn.Module):
         self.again = nn.Linear(config.d_model, 1)
 
     def forward(self, m: Tensor, view: View, own: Tensor | None = None, at: Tensor | None = None) -> Tensor:
-        """The words that are picked.
+        """The words that are picked: `of` what `looks` gives of these."""
+        return self.of(self.looks(m, view, own, at), view)
+
+    def looks(self, m: Tensor, view: View, own: Tensor | None = None, at: Tensor | None = None) -> Tensor:
+        """What the softmax is of.
 
         Args:
             m: those that pick, [batch, m, d_model].
@@ -105,11 +112,11 @@ class Picks(nn.Module):
                 the last.
 
         Returns:
-            [batch, m, words, width] in the dtype of the codes in view.
+            [batch, words, m, 2 n]: first of what the tokens in view are, then of what they heard.
         """
         m, x = _even(m), _even(view.x)
         every = torch.arange(x.shape[1], device=x.device)[None]
-        at = every[:, x.shape[1] - m.shape[1] :] if at is None else at
+        at = _stand(m, x) if at is None else at
         queries, keys, heard_keys = map(self._heads, (self.W_pq(m) * PICK**-0.5, self.W_pk(x), self.W_ph(x)))
         places, stands = every, at
         if view.layout is not None:
@@ -121,10 +128,14 @@ class Picks(nn.Module):
             biased = biased + (own[..., None] * (at[..., None] == every))[:, None]
         again = (self.again(x) + AGAIN).mT.unsqueeze(1)
         share = torch.cat((F.logsigmoid(-again), F.logsigmoid(again)), dim=-1)
-        picks = queries @ torch.cat((keys, keys + heard_keys), dim=2).mT + share + biased.repeat(1, 1, 1, 2)
+        return queries @ torch.cat((keys, keys + heard_keys), dim=2).mT + share + biased.repeat(1, 1, 1, 2)
+
+    @staticmethod
+    def of(looks: Tensor, view: View) -> Tensor:
+        """The words, [batch, m, words, width] in the dtype of the codes in view."""
         told = view.own if view.heard is None else torch.cat((view.own, view.heard), dim=1)
-        shares = picks.softmax(dim=-1)[..., : told.shape[1]].to(told.dtype)
-        return (shares.flatten(1, 2) @ told).view(*picks.shape[:3], told.shape[-1]).transpose(1, 2)
+        shares = looks.softmax(dim=-1)[..., : told.shape[1]].to(told.dtype)
+        return (shares.flatten(1, 2) @ told).view(*looks.shape[:3], told.shape[-1]).transpose(1, 2)
 
     def _heads(self, x: Tensor) -> Tensor:
         """[batch, n, words * width] -> [batch, words, n, width]."""
@@ -154,15 +165,15 @@ class Names(nn.Module):
 
     def forward(
         self, key: Tensor, m: Tensor, view: View, at: Tensor | None = None
-    ) -> tuple[tuple[Tensor, Tensor], Tensor]:
+    ) -> tuple[tuple[Tensor, Tensor], Tensor, Tensor]:
         """Keys [batch, m, d_mem] of m [batch, m, d_model] with the words they name, `at` as in `Picks`.
 
-        All in the keys' dtype.
-
         Returns:
-            Both halves; and those words alone, [batch, m, d_mem], for who learns, else [batch, m, 0].
+            Both halves; those words alone, [batch, m, d_mem], and `Key.looked`, for who learns, else
+            [batch, m, 0]. All in the keys' dtype, but what is looked.
         """
-        known, words = _even(m), self.picks(m, view, at=at).to(key.dtype)
+        looks = self.picks.looks(m, view, at=at)
+        known, words = _even(m), self.picks.of(looks, view).to(key.dtype)
         parts = [half(words[..., i, :], self.width, i) for i in (0, 1)]
         shares = torch.sigmoid(self.named(known)).to(key.dtype).chunk(2, dim=-1)
         first, second = (
@@ -175,8 +186,9 @@ class Names(nn.Module):
         )
         first = torch.addcmul(first, first, project(self.W_r, known.to(key.dtype)))
         if not torch.is_grad_enabled():
-            return (first, second), key[..., :0]
-        return (first, second), torch.cat([self.of(part) for part in parts], dim=-1)
+            return (first, second), key[..., :0], key[..., :0]
+        at = _stand(m, view.x) if at is None else at
+        return (first, second), torch.cat([self.of(part) for part in parts], dim=-1), _looked(looks, at)
 
     def of(self, words: Tensor) -> Tensor:
         """What the halves are to name of words: n of their codes' `half` [.., width]."""
@@ -220,6 +232,19 @@ class Copier(nn.Module):
 def project(layer: nn.Linear, x: Tensor) -> Tensor:
     """What a layer without bias makes of x, in the dtype of x."""
     return F.linear(x, layer.weight.to(x.dtype))
+
+
+def _stand(m: Tensor, x: Tensor) -> Tensor:
+    """Where in view those that pick stand, [1, m]: last."""
+    return torch.arange(x.shape[1] - m.shape[1], x.shape[1], device=x.device)[None]
+
+
+def _looked(looks: Tensor, at: Tensor) -> Tensor:
+    """`Key.looked` of what `Picks.looks` gave for those that stand at [1 or batch, m]."""
+    n = looks.shape[-1] // 2
+    back = (at[..., None] - torch.arange(REACH, device=at.device))[:, None].expand(*looks.shape[:3], -1)
+    own = looks.log_softmax(dim=-1)[..., :n].gather(-1, back.clamp(min=0))
+    return torch.where(back < 0, 0.0, own).transpose(1, 2).flatten(2)
 
 
 def _even(x: Tensor) -> Tensor:

@@ -24,12 +24,16 @@ class Key(NamedTuple):
         word: the code that is kept under it, or that the memory gives for it, [batch, n, width].
         gate: how much is written under it, and how much of what stood there is replaced, [batch, n, 2];
             [batch, n, 0] where it only asks.
+        looked: the logarithm of how much of a half is the word that ended just before the key's own token,
+            just before the one before that, and so on, [batch, n, 2 REACH], the first half's first; 0 where
+            there is none. For who learns, where tokens are copied, else [batch, n, 0].
     """
 
     phi: Tensor
     names: Tensor
     word: Tensor
     gate: Tensor
+    looked: Tensor
 
 
 class Trace(NamedTuple):

@@ -136,11 +136,12 @@ class AssociativeMemory(nn.Module):
         self, key: Tensor, names: Names | None, m: Tensor, view: View | None, at: Tensor | None = None
     ) -> Key:
         if names is None:
-            return Key(self.phi(key), *[key[..., :0]] * 3)
+            return Key(self.phi(key), *[key[..., :0]] * 4)
         assert view is not None, "a model that copies tokens needs to see them"
-        halves, words = names(key, m, view, at)
+        halves, words, looked = names(key, m, view, at)
         phi = bind(*halves) if self.features == "bind" else self.phi(torch.cat(halves, dim=-1))
-        return Key(phi, words, *[words[..., :0]] * 2)
+        nothing = words[..., :0]
+        return Key(phi, words, nothing, nothing, looked)
 
     def write(
         self,

@@ -51,6 +51,8 @@ class Asks:
         about: [answers, 3 + ALONG] where in `ids` words end: of what has `Question.about` both by which it is
             kept (if it is but one, that and the article before it), the answer itself, if it is not `NONE`,
             and, behind the question, what the newest fact moved along with the first; -1 where there is none.
+        named: [answers, 2] which of these places are next behind both words, in the fact that gives what is
+            kept under them; -1 where several facts give it, or a word is not there.
         topics: what the questions are about, row by row.
     """
 
@@ -64,6 +66,7 @@ class Asks:
     questions: Tensor
     told: Tensor
     about: Tensor
+    named: Tensor
     topics: Sequence[Topic]
 
     def right(self, missed: Tensor) -> list[bool]:
@@ -122,6 +125,7 @@ class Asker:
         answers: list[tuple[int, int, int, int]] = []
         marked: list[Tensor] = []
         about: list[tuple[int, ...]] = []
+        named: list[tuple[int, ...]] = []
         question = 0
         for number, (row, text) in enumerate(zip(rows, texts, strict=True)):
             column: list[tuple[int, int, int, int]] = []
@@ -129,12 +133,14 @@ class Asker:
                 encoded, before = self._encode(one)
                 places = self._told(one, encoded, before, text)
                 words, along = self._about(one, len(column) - skip, len(encoded))
+                behind = self._named(one, text)
                 for i in range(skip, len(encoded) - 1):
                     if i + 1 >= before:
                         said = IGNORED if one.kind == HANDS else encoded[i + 1]
                         answers.append((number, len(column), said, question))
                         marked.append(places[i + 1 - before])
                         about.append(words)
+                        named.append(behind)
                     column.append((encoded[i], question, i - skip, one.place - first))
                 column += [
                     (id_, question, i - skip, one.place - first)
@@ -155,6 +161,7 @@ class Asker:
             seen,
             told=torch.stack(marked) if marked else torch.zeros(0, len(texts[0]), dtype=torch.int8),
             about=torch.tensor(about, dtype=torch.long).view(-1, 3 + ALONG),
+            named=torch.tensor(named, dtype=torch.long).view(-1, 2),
             **dict(zip(names, answering, strict=True)),
             topics=[one.topic for row in rows for one in row],
         )
@@ -179,6 +186,17 @@ class Asker:
         if question.answer == NONE:
             places[2] = -1
         return tuple(places), along
+
+    def _named(self, asked: Asked, text: Sequence[int]) -> tuple[int, int]:
+        """`Asks.named` of a question."""
+        fact, question = asked.fact, asked.question
+        if fact is None or fact.start < 0 or fact.stop > len(text):
+            return -1, -1
+        if len(question.support) > 1 or question.along:
+            return -1, -1
+        words = [self._encoded(" " + word, begins=False) for word in question.about]
+        first, second, *_ = [*(_past(word, fact, text) for word in words), -1, -1]
+        return first, second
 
     def _told(self, asked: Asked, ids: Sequence[int], before: int, text: Sequence[int]) -> Tensor:
         """For each id of an answer, which are those from `before` on, where in `text` to look: `Asks.told`.
@@ -233,3 +251,9 @@ class Asker:
 def _last(id_: int, span: range, text: Sequence[int]) -> int:
     """Where it stands last in a span of the text; -1 if nowhere."""
     return max((place for place in span if text[place] == id_), default=-1)
+
+
+def _past(word: Sequence[int], span: range, text: Sequence[int]) -> int:
+    """The place behind the last time that a word stands in a span of the text; -1 if it does not."""
+    starts = (place for place in span if [*text[place : place + len(word)]] == [*word])
+    return max((place + len(word) for place in starts), default=-1)

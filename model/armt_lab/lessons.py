@@ -162,5 +162,6 @@ def padded(asks: Asks, columns: int, answers: int | None = None) -> Asks:
         questions=F.pad(asks.questions, (0, more)),
         told=F.pad(asks.told, (0, 0, 0, more)),
         about=F.pad(asks.about, (0, 0, 0, more), value=-1),
+        named=F.pad(asks.named, (0, 0, 0, more), value=-1),
         topics=asks.topics,
     )

@@ -23,6 +23,10 @@ fact, where all is known of it, each memory can keep one of its words under two,
 it: what, by both people, the last; that before it who gave it, by what and to whom (31), and to whom, by what
 and who gave it, in other halves of a key, for he may hand it on (32).
 
+Which word a half names is a softmax, and once that is sure of a wrong one, what comes through the named code
+is nothing: a thousand steps moved none (33). So of a gift, and of what is added, both halves also learn by
+cross entropy where the words stand that they are to name, in the question and in the fact.
+
 Of several things that moved together the sum is to be the key: one token cannot be kept under each, and what
 is kept under a sum is found by any of them, for they come from one place (26). So a key has to be linear in
 a thing's code, and if it is about nothing else, its second half names the article. What is left of a sum
@@ -35,6 +39,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
+
+from armt.copying import REACH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,8 +101,8 @@ def pointing(
     losses = torch.stack([_missed(_match(query.phi, key.phi, at), told) for query, key in memories])
     if about is not None:
         once = torch.stack([_found(query, key, at, told) for query, key in zip(queries, keys, strict=True)])
-        one, two = (_under(*memories[i], at, told, about) for i in (1, 3))
-        added = _under(*memories[2], at, told, about, replaces=False)
+        one, two = (_under(*memories[i], at, asks, about) for i in (1, 3))
+        added = _under(*memories[2], at, asks, about, replaces=False)
         left = _left(queries[0], at, about) + torch.where((told > 1).any(dim=-1), added, 0.0)
         losses = torch.stack([once.amin(dim=0), losses[1] + one, losses[2] + left, losses[3] + two])
     loss = losses.gather(0, which).squeeze(0)
@@ -122,13 +128,13 @@ def _found(query: Key, key: Key, at: Tensor, told: Tensor) -> Tensor:
     )
 
 
-def _under(query: Key, key: Key, at: Tensor, told: Tensor, about: About, *, replaces: bool = True) -> Tensor:
+def _under(query: Key, key: Key, at: Tensor, asks: Asks, about: About, *, replaces: bool = True) -> Tensor:
     """How far an answer is from being kept whole under both words, and asked for by both, [answers].
 
     In the place of what is kept there, or with that. Where in the fact is for its places to say, by the words
     that they name and the one that they keep.
     """
-    shape = query.names.shape
+    shape, told = query.names.shape, asks.told
 
     def of_rows(of_answers: Tensor) -> Tensor:
         rows = of_answers.new_zeros(shape[0] * shape[1], of_answers.shape[-1])
@@ -143,7 +149,25 @@ def _under(query: Key, key: Key, at: Tensor, told: Tensor, about: About, *, repl
     said = (kept * about.answer).sum(dim=-1) / kept.norm(dim=-1).clamp(min=1)
     # Not their product: of what is not written no word would be learnt, nor of another word to be written.
     alike = _asked(query, at, about) + (share * written).sum(dim=-1) + said
-    return _missed(match, told) + (5 - alike) / TEMPERATURE - (share * match).sum(dim=-1)
+    rows, columns = at // shape[1], at % shape[1]
+    unnamed = _unnamed(key, rows, share.argmax(dim=-1), asks.named)
+    unnamed = unnamed + _unnamed(query, rows, columns, (asks.about[:, :2] + 1).where(asks.named >= 0, -1))
+    return _missed(match, told) + (5 - alike) / TEMPERATURE - (share * match).sum(dim=-1) + unnamed
+
+
+def _unnamed(key: Key, rows: Tensor, at: Tensor, words: Tensor) -> Tensor:
+    """How far keys are from naming the words that end just before the places `words`, [answers].
+
+    Args:
+        key: of all rows.
+        rows: [answers].
+        at: [answers] which keys of these rows.
+        words: [answers, 2]; where it is -1, or behind the key, or further back than REACH, nothing is taught.
+    """
+    back = at[:, None] - words
+    looked = key.looked[rows, at].view(-1, 2, REACH)
+    found = looked.gather(-1, back.clamp(0, REACH - 1).unsqueeze(-1)).squeeze(-1)
+    return -torch.where((words >= 0) & (back >= 0) & (back < REACH), found, 0.0).sum(dim=-1)
 
 
 def _left(query: Key, at: Tensor, about: About) -> Tensor:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tiny
-from armt.copying import PICK, Copier, Names, Picks, View
+from armt.copying import PICK, REACH, Copier, Names, Picks, View
 from armt.features import product
 from armt.layout import Layout
 from armt.spelling import codes
@@ -133,7 +133,7 @@ def test_a_key_names_in_each_half_the_word_that_was_picked_for_it():
     view = a_segment(4)._replace(own=codes(4, WIDTH)[None])
     like_the_second = view.x[:, 1:2]
 
-    halves, words = names(named=CERTAIN, config=config)(torch.randn(1, 1, 8), like_the_second, view)
+    halves, words, _ = names(named=CERTAIN, config=config)(torch.randn(1, 1, 8), like_the_second, view)
 
     # Of a code the beginning and the end, the latter reversed, made as long as the whole.
     code = view.own[:, 1:2]
@@ -145,7 +145,7 @@ def test_a_key_that_names_nothing_is_what_it_was_but_for_the_length_of_its_halve
     config = tiny.config(num_mem_tokens=0, features="product", d_mem=8, copying=WIDTH)
     view, key = a_segment(4), torch.randn(1, 4, 8)
 
-    found, _ = names(named=-CERTAIN, config=config)(key, view.x, view)
+    found, *_ = names(named=-CERTAIN, config=config)(key, view.x, view)
 
     torch.testing.assert_close(product(torch.cat(found, dim=-1)), product(key))
 
@@ -156,9 +156,32 @@ def test_a_name_that_is_uncertain_is_no_louder_for_it():
     undecided = names(named=CERTAIN, config=config)
     undecided.picks.W_pq.weight.zero_()
 
-    (found, _), _ = undecided(torch.randn(1, 1, 8), view.x[:, -1:], view)
+    (found, _), *_ = undecided(torch.randn(1, 1, 8), view.x[:, -1:], view)
 
     torch.testing.assert_close(found[0, 0], 2 * view.own[0, :, :4].mean(dim=0))
+
+
+@settings(deadline=None)
+@given(
+    st.integers(1, WIDTH), st.integers(1, WIDTH), st.sampled_from(["heard", "silent"]), st.integers(0, 2**31)
+)
+def test_who_learns_is_told_how_much_a_half_looks_at_each_word_by_how_far_back_it_ended(
+    n: int, last: int, memory: str, seed: int
+) -> None:
+    torch.manual_seed(seed)
+    made = Names(tiny.config(num_mem_tokens=0, features="product", d_mem=2 * WIDTH, copying=WIDTH))
+    m = min(n, last)
+    heard = torch.zeros(1, n, WIDTH) if memory == "heard" else None
+    view = View(torch.randn(1, n, 32), torch.eye(WIDTH)[None, :n], heard)
+
+    _, words, looked = made(torch.randn(1, m, 2 * WIDTH), view.x[:, n - m :], view)
+
+    first, second = looked.view(m, 2, REACH).unbind(1)
+    for i, t in enumerate(range(n - m, n)):
+        named = words[0, i].detach()
+        torch.testing.assert_close(first[i, : t + 1].exp().detach(), named[: t + 1].flip(0))
+        torch.testing.assert_close(second[i, : t + 1].exp().detach(), named.flip(0)[: t + 1].flip(0))
+        assert not looked.view(m, 2, REACH)[i, :, t + 1 :].any()
 
 
 def test_a_token_looks_less_at_what_is_further_back():

@@ -181,7 +181,7 @@ def test_what_is_shown_again_and_written_anew_is_known_by_its_last_key(
         last |= dict.fromkeys(places, number)
         end += length
         new = torch.tensor([[[place, number] for place in places]])
-        keys = keys_so_far(keys, [Key(new, -new, 2 * new, 3 * new)], length)
+        keys = keys_so_far(keys, [Key(new, -new, 2 * new, 3 * new, 4 * new)], length)
         expected = [[place, last[place]] for place in range(end)]
         assert keys[0].phi[0].tolist() == expected
         assert torch.equal(keys[0].names, -keys[0].phi)

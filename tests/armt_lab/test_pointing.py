@@ -11,6 +11,7 @@ import torch
 from tiny_run import TINY, drawer_of, trainer_in
 from torch.nn import functional as F
 
+from armt.copying import REACH
 from armt.features import product
 from armt.keys import Key
 from armt_lab.asking import Asker
@@ -72,8 +73,13 @@ def test_each_token_of_an_answer_points_to_itself_in_the_fact_that_gives_it(trai
 
 def unnamed(phi: torch.Tensor, names: torch.Tensor | None = None) -> Key:
     """A key under which all is written but no word, and that names none."""
-    nothing = phi[..., :0]
-    return Key(phi, nothing if names is None else names, nothing, torch.ones_like(phi[..., :2]))
+    nothing, looked = phi[..., :0], surely(*phi.shape[:2])
+    return Key(phi, nothing if names is None else names, nothing, torch.ones_like(phi[..., :2]), looked)
+
+
+def surely(batch: int, n: int) -> torch.Tensor:
+    """`Key.looked` of halves that look at the right word, wherever that is."""
+    return torch.zeros(batch, n, 2 * REACH)
 
 
 @pytest.mark.parametrize(
@@ -292,8 +298,10 @@ def test_what_is_derived_is_to_be_kept_and_asked_for_under_the_words_that_it_is_
         if learnt is not None:
             phi[:, place] = learnt
         query = asked_for.expand(*asks.ids.shape, -1)
-        queries = Key(product(query), query, torch.zeros(*query.shape[:2], 16), query[..., :0])
-        keys = Key(phi, names, words, torch.full((1, len(ids), 2), gate))
+        queries = Key(
+            product(query), query, torch.zeros(*query.shape[:2], 16), query[..., :0], surely(*query.shape[:2])
+        )
+        keys = Key(phi, names, words, torch.full((1, len(ids), 2), gate), surely(1, len(ids)))
         words = (both, product(both), moved, product(moved), answer)
         about = About(*(one.expand(len(at), -1) for one in words))
         return pointing([queries], [keys], at, asks, about)[0].item()
@@ -324,14 +332,48 @@ def test_the_place_that_keeps_the_answer_learns_to_name_its_words_rather_than_on
     words[:, -2] = mary
     names.requires_grad_()
     query = both.expand(*asks.ids.shape, -1)
-    queries = Key(product(query), query, torch.zeros(*query.shape[:2], 16), query[..., :0])
-    keys = Key(product(names.detach()), names, words, torch.ones(1, len(ids), 2))
+    queries = Key(
+        product(query), query, torch.zeros(*query.shape[:2], 16), query[..., :0], surely(*query.shape[:2])
+    )
+    keys = Key(product(names.detach()), names, words, torch.ones(1, len(ids), 2), surely(1, len(ids)))
     about = About(*(part.expand(len(at), -1) for part in (both, product(both), both, product(both), mary)))
 
     pointing(3 * [queries], 3 * [keys], at, asks, about)[0].backward()
 
     assert names.grad is not None
     assert (names.grad[0] @ both).argmin() == len(ids) - 2
+
+
+def test_both_halves_learn_to_look_at_their_words_in_the_fact_and_in_the_question(trainer: Trainer) -> None:
+    def end(text: str) -> int:
+        return len(trainer.tokenizer.encode(text, add_special_tokens=False).ids)
+
+    fact = " Mary gave the milk to John."
+    ids = trainer.tokenizer.encode(fact, add_special_tokens=False).ids
+    question = Question("Who did Mary give the milk to?", "John", (0,), about=("milk", "Mary"))
+    one = Asked("qa5", question, 0, len(ids), "", is_open=False, fact=range(len(ids)))
+    asks = Asker(trainer.tokenizer, behind=True).asks([[one]], len(ids), told=torch.tensor([[*ids, 0]]))
+    milk, mary, john = torch.eye(16)[:3]
+    both, at, place = torch.cat((milk, mary)), places_of(asks), len(ids) - 1
+    names, words = torch.zeros(1, len(ids) + 1, 32), torch.zeros(1, len(ids) + 1, 16)
+    names[:, place], words[:, place] = both, john
+    query = both.expand(*asks.ids.shape, -1)
+    asking, keeping = surely(*asks.ids.shape).requires_grad_(), surely(1, len(ids) + 1).requires_grad_()
+    queries = Key(product(query), query, torch.zeros(*query.shape[:2], 16), query[..., :0], asking)
+    keys = Key(product(names), names, words, torch.ones(1, len(ids) + 1, 2), keeping)
+    about = About(*(part.expand(len(at), -1) for part in (both, product(both), both, product(both), john)))
+
+    pointing(3 * [queries], 3 * [keys], at, asks, about)[0].backward()
+
+    assert asking.grad is not None
+    assert keeping.grad is not None
+    first, second = keeping.grad[0].view(-1, 2, REACH).unbind(1)
+    assert first.nonzero().tolist() == [[place, place - end(" Mary gave the milk")]]
+    assert second.nonzero().tolist() == [[place, place - end(" Mary")]]
+    first, second = asking.grad[0].view(-1, 2, REACH).unbind(1)
+    before = [column - 1 for column in asks.columns[(asks.told > 0).any(dim=-1)].tolist()]
+    assert first.nonzero().tolist() == [[t + 1, t - end(" Who did Mary give the milk")] for t in before]
+    assert second.nonzero().tolist() == [[t + 1, t - end(" Who did Mary")] for t in before]
 
 
 def test_what_is_left_of_a_sum_is_to_be_given_by_the_first_memory_and_nothing_besides(
@@ -355,11 +397,17 @@ def test_what_is_left_of_a_sum_is_to_be_given_by_the_first_memory_and_nothing_be
         about = About(*(part.expand(len(at), -1) for part in all_words))
         query = names.expand(*asks.ids.shape, -1)
         queries = [
-            Key(product(query), query, code.expand(*asks.ids.shape, -1), query[..., :0])
+            Key(
+                product(query),
+                query,
+                code.expand(*asks.ids.shape, -1),
+                query[..., :0],
+                surely(*asks.ids.shape),
+            )
             for code in (given, elsewhere, elsewhere)
         ]
         key = torch.zeros(1, len(ids), 32)
-        keys = Key(product(key), key, key[..., :16], torch.ones(1, len(ids), 2))
+        keys = Key(product(key), key, key[..., :16], torch.ones(1, len(ids), 2), surely(1, len(ids)))
         return pointing(queries, 3 * [keys], at, asks, about)[0].item()
 
     right = loss("apple", apple)
@@ -407,11 +455,13 @@ def test_what_is_added_to_a_sum_is_to_be_written_whole_whether_or_not_it_replace
 
     def loss(kept: torch.Tensor = milk, written: float = 1.0, replaced: float = 0.0) -> float:
         query = names.expand(*asks.ids.shape, -1)
-        queries = Key(product(query), query, milk.expand(*asks.ids.shape, -1), query[..., :0])
+        queries = Key(
+            product(query), query, milk.expand(*asks.ids.shape, -1), query[..., :0], surely(*asks.ids.shape)
+        )
         key, words = torch.zeros(1, len(ids), 32), torch.zeros(1, len(ids), 16)
         key[:, -1], words[:, -1] = names, kept
         gate = torch.tensor([written, replaced]).expand(1, len(ids), 2)
-        keys = Key(product(key), key, words, gate)
+        keys = Key(product(key), key, words, gate, surely(1, len(ids)))
         all_words = (names, product(names), names, product(names), milk)
         about = About(*(part.expand(len(at), -1) for part in all_words))
         return pointing(3 * [queries], 3 * [keys], at, asks, about)[0].item()
