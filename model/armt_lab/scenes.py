@@ -94,7 +94,7 @@ class _PeopleAndThings(People):
             if person.told is not None
         ]
         holders = [
-            ("holder", Question(f"Who has the {key}?", thing.holder, (thing.touch,)))
+            ("holder", Question(f"Who has the {key}?", thing.holder, (thing.touch,), thing.gift))
             for key, thing in self._things.items()
             if thing.holder is not None
         ]

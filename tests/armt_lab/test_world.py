@@ -152,7 +152,7 @@ def test_a_question_after_a_gift_is_tricky_where_it_had_another_answer_or_someth
 
 @settings(max_examples=15, deadline=None)
 @given(seed=seeds)
-def test_where_a_thing_is_is_tricky_where_it_was_given_last_for_who_took_it_has_it_no_longer(
+def test_where_a_thing_is_and_who_has_it_is_tricky_where_it_was_given_last_for_who_took_it_has_it_no_longer(
     seed: int,
 ) -> None:
     world = World("qa5", random.Random(seed), habits=Habits(busy=0.5))
@@ -162,7 +162,7 @@ def test_where_a_thing_is_is_tricky_where_it_was_given_last_for_who_took_it_has_
         if kind != "move":
             last |= dict.fromkeys(names, kind)
         asks = world.asks()
-        for question in asks.get("qa2", []):
+        for question in (*asks.get("qa2", []), *asks.get("holder", [])):
             assert question.tricky == (last[last_word(question.text)] == "give")
         for question in asks.get("carrying", []):
             assert question.tricky or last[question.text.split()[2]] != "give"
