@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from tokenizers.decoders import ByteLevel
 from torch import nn
 from torch.nn import functional as F
 
@@ -54,6 +55,9 @@ LONGEST = 6
 
 NO_WORD, BEGINS, GOES_ON = 0, 1, 2
 
+_SIGNS = frozenset("Ââ")
+"""How a byte-level tokenizer writes the bytes with which characters begin that are hardly ever letters."""
+
 
 class Words(nn.Module):
     """The codes of tokens and of the words that they make up. Nothing here is learnt."""
@@ -68,12 +72,14 @@ class Words(nn.Module):
     def spell(self, vocabulary: Mapping[str, int]) -> None:
         """Learn which tokens make up words, from how a byte-level or metaspace tokenizer writes them.
 
-        Without, each stands alone.
+        Bytes of a character of several count as its letters. Without, each token stands alone.
         """
+        written = ByteLevel().decode if "Ġ" in vocabulary else "".join
         for token, i in vocabulary.items():
-            letters = token.lstrip("Ġ▁")
-            if letters.isalpha():
-                self.part[i] = BEGINS if letters != token else GOES_ON
+            text = written([token])
+            letters = text.lstrip(" ▁")
+            if letters.replace("\ufffd", "e").isalpha() and not ("\ufffd" in text and _SIGNS & {*token}):
+                self.part[i] = BEGINS if letters != text else GOES_ON
 
     def forward(self, ids: Tensor, layout: Layout | None = None) -> Tensor:
         """What each token's word is so far, [batch, n] -> [batch, n, width]: the sum of its tokens' codes.

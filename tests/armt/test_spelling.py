@@ -49,6 +49,32 @@ def test_letters_behind_a_space_begin_a_word_and_bare_ones_go_on_with_it():
     ]
 
 
+@pytest.mark.parametrize(
+    ("token", "part"),
+    [
+        ("Ċ", NO_WORD),  # a line feed, as all below written byte for byte
+        ("ĉ", NO_WORD),  # a tab
+        ("âĢĶ", NO_WORD),  # a dash
+        ("ĠâĢľ", NO_WORD),  # an opening quotation mark
+        ("â", NO_WORD),  # what it begins with
+        ("Ã©", GOES_ON),  # an e with an accent
+        ("Ã", GOES_ON),  # what it begins with
+        ("©", GOES_ON),  # the rest of it
+        ("ĠÃī", BEGINS),  # a capital one
+    ],
+)
+def test_of_a_byte_level_tokenizer_characters_are_what_their_bytes_spell(token: str, part: int) -> None:
+    words = Words(2, 8)
+    words.spell({token: 0, "Ġ": 1})
+    assert words.part[0] == part
+
+
+def test_a_metaspace_tokenizer_writes_letters_as_they_are() -> None:
+    words = Words(3, 8)
+    words.spell({"▁Dvo": 0, "ř": 1, "č": 2})
+    assert words.part.tolist() == [BEGINS, GOES_ON, GOES_ON]
+
+
 def test_a_word_of_several_tokens_is_the_sum_of_their_codes_bound_and_turned_by_their_places():
     words = spelled()
     c = words.codes
