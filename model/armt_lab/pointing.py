@@ -24,7 +24,7 @@ it: what, by both people, the last; that before it who gave it, by what and to w
 and who gave it, in other halves of a key, for he may hand it on (32).
 
 Which word a half names is a softmax, and once that is sure of a wrong one, what comes through the named code
-is nothing: a thousand steps moved none (33). So of a gift, and of what is added, both halves also learn by
+is nothing: hundreds of steps moved none (33). So of a gift, and of what is added, both halves also learn by
 cross entropy where the words stand that they are to name, in the question and in the fact.
 
 Of several things that moved together the sum is to be the key: one token cannot be kept under each, and what
