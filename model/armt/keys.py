@@ -54,7 +54,6 @@ class Written(NamedTuple):
     Attributes:
         k: under what, [batch, p, d_key].
         u: [batch, p, d_value].
-        logits: of the gates of all that could write, [batch, writers].
         key: as long as k.
         at: which of the writers these p are, [batch, p]: all whose gates are open, and in rows with fewer of
             them some that are shut, whose u is 0. None: all.
@@ -62,28 +61,32 @@ class Written(NamedTuple):
 
     k: Tensor
     u: Tensor
-    logits: Tensor
     key: Key
     at: Tensor | None = None
 
 
 class Source(NamedTuple):
-    """What a memory is to write: its block's output m, [batch, writers, d_model], and the tokens in view.
+    """What a memory is to write.
 
-    m is that at the memory tokens or, where there are none, at the segment's own, of a bidirectional model
-    also at those shown again. What is written of it is there too where it was worked out before.
+    Attributes:
+        m: its block's output at the memory tokens or, where there are none, at the segment's own, of a
+            bidirectional model also at those shown again, [batch, writers, d_model].
+        view: the tokens in view.
+        logits: of the write gates, [batch, writers].
+        written: what is written of it, where that was worked out before.
     """
 
     m: Tensor
     view: View
+    logits: Tensor
     written: Written | None = None
 
     @staticmethod
     def cat(parts: Sequence[Source]) -> Source:
         """Of several batches."""
-        m, views, _ = zip(*parts, strict=True)
-        return Source(torch.cat(m), View.cat(views))
+        m, views, logits, _ = zip(*parts, strict=True)
+        return Source(torch.cat(m), View.cat(views), torch.cat(logits))
 
     def rows(self, indices: Tensor) -> Source:
         """Of the batch only these."""
-        return Source(self.m[indices], self.view.rows(indices))
+        return Source(self.m[indices], self.view.rows(indices), self.logits[indices])

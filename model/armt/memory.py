@@ -15,14 +15,13 @@ from torch.nn import functional as F
 
 from armt.copying import Copier, project
 from armt.features import bind, dpfp, product
-from armt.keys import Key, Written
+from armt.keys import Key, Source, Written
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from armt.config import ArmtConfig
     from armt.copying import Names, View
-    from armt.keys import Source
 
 EPS = 1e-5
 """What keeps a division by z . phi from being one by nothing; the official constant."""
@@ -114,11 +113,11 @@ class AssociativeMemory(nn.Module):
         """`found` [batch, n, d_value] and what the source's tokens, the last of n, wrote before each."""
         rows = None
         if not torch.is_grad_enabled():  # seldom in text with nothing to keep
-            rows = (self.gate(self.logits(source.m)) > 0).any(dim=1).nonzero().flatten()
+            rows = (self.gate(source.logits) > 0).any(dim=1).nonzero().flatten()
             if not len(rows):
                 return found
             source, query, W = source.rows(rows), query[rows], W[rows]
-        k, u, _, _, at = source.written or self._written(source.m, W, source.view)
+        k, u, _, at = source.written or self._written(source, W)
         writers = torch.arange(source.m.shape[1], device=k.device)
         behind = writers[:, None] > (writers if at is None else at)[..., None, :]
         own = (query[:, -len(writers) :].to(k.dtype) @ k.mT * behind) @ u
@@ -143,66 +142,59 @@ class AssociativeMemory(nn.Module):
         nothing = words[..., :0]
         return Key(phi, words, nothing, nothing, looked)
 
+    def source(self, m: Tensor, view: View) -> Source:
+        """What is to be written of m, [batch, writers, d_model], and of the tokens in view."""
+        with torch.autocast(m.device.type, enabled=False):
+            return Source(m, view, self.W_mb(self._even(m)).squeeze(-1))
+
     def write(
-        self,
-        m: Tensor,
-        W: Tensor,
-        z: Tensor,
-        first: Tensor,
-        view: View | None = None,
-        *,
-        written: Written | None = None,
+        self, source: Source, W: Tensor, z: Tensor, first: Tensor
     ) -> tuple[Tensor, Tensor, Tensor, Key]:
         """The memory after a segment.
 
         Args:
-            m: the layer's output at the tokens that write, [batch, writers, d_model]: the memory tokens or,
-                where a model has none, the segment's own.
+            source: what `source` gave of it, or `worked_out`.
             W: [batch, d_key, d_value].
             z: [batch, d_key].
             first: [batch] bool, whether this is the row's first segment (then g is 1).
-            view: of a model that copies tokens, the segment and what was shown again, the memory's own
-                reading added.
-            written: what `worked_out` gave of these, if it was asked.
 
         Returns:
             The new W and z, the gate's logits [batch, writers] and the keys phi(W_k m); the old W and z are
             left as they were. Where every gate is exactly 0, so is what is added.
         """
-        with torch.autocast(m.device.type, enabled=False):
+        with torch.autocast(W.device.type, enabled=False):
             if self.rule == "sequential":
-                k, u, logits, key, _ = written or self._written(m, W, view)
-                return W + k.mT @ u, z, logits, key
-            source = self._source(m)
-            v, logits, key = self.W_mv(source), self.W_mb(source), self._key(self.W_mk(source), None, m, None)
-            k, b = key.phi, self.gate(logits)
+                k, u, key, _ = source.written or self._written(source, W)
+                return W + k.mT @ u, z, source.logits, key
+            m = self._even(source.m)
+            v, key, b = self.W_mv(m), self._key(self.W_mk(m), None, m, None), self.gate(source.logits)
+            k, b = key.phi, b.unsqueeze(-1)
             W, key = W + k.mT @ (b * (v - self._recall(k, W, z))), key._replace(gate=b.expand(-1, -1, 2))
             z = z + self._novelty(k, z, first).mul(k).sum(dim=1) if self.use_denom else z
-            return W, z, logits.squeeze(-1), key
+            return W, z, source.logits, key
 
     def worked_out(self, source: Source, W: Tensor) -> Source:
         """With what the sequential rule writes of it, for who learns: else few rows need it, if any."""
         if not torch.is_grad_enabled():
             return source
         with torch.autocast(W.device.type, enabled=False):
-            return source._replace(written=self._written(source.m, W, source.view))
+            return source._replace(written=self._written(source, W))
 
-    def _written(self, m: Tensor, W: Tensor, view: View | None) -> Written:
-        logits = self.logits(m)
+    def _written(self, source: Source, W: Tensor) -> Written:
+        m, view, logits, _ = source
         at, seen = self._open(logits), None
         if at is not None:
-            m, seen = _taken(m, at), None if view is None else at + view.own.shape[1] - m.shape[1]
-        source = self._source(m)
-        v, b = self.W_mv(source), self.gate(logits if at is None else logits.gather(1, at)).unsqueeze(-1)
-        names = None if self.copier is None else self.copier.kept
-        key, a = self._key(self.W_mk(source), names, m, view, seen), torch.zeros_like(b)
-        if self.copier is not None and view is not None:
-            a, takes = hard(self.W_ma(source)).chunk(2, dim=-1)
+            m, seen, logits = _taken(m, at), at + view.own.shape[1] - m.shape[1], logits.gather(1, at)
+        even, b = self._even(m), self.gate(logits).unsqueeze(-1)
+        v, names = self.W_mv(even), None if self.copier is None else self.copier.kept
+        key, a = self._key(self.W_mk(even), names, m, view, seen), torch.zeros_like(b)
+        if self.copier is not None:
+            a, takes = hard(self.W_ma(even)).chunk(2, dim=-1)
             own = view.own[:, -m.shape[1] :] if seen is None else _taken(view.own, seen)
             key = key._replace(word=self.copier.word(m, view, seen) - takes * own)
             v = torch.cat((v, key.word), dim=-1)
         u = self._in_turn(key.phi, v - (1 - a) * (key.phi @ W), b, a)
-        return Written(key.phi, u, logits, key._replace(gate=torch.cat((b, b * (1 - a)), dim=-1)), at)
+        return Written(key.phi, u, key._replace(gate=torch.cat((b, b * (1 - a)), dim=-1)), at)
 
     def _open(self, logits: Tensor) -> Tensor | None:
         """Which writers [batch, p] need to be heeded (`Written.at`), where none learns from the others."""
@@ -211,12 +203,7 @@ class AssociativeMemory(nn.Module):
             return None
         return logits.topk(most, dim=1).indices.sort(dim=1).values
 
-    def logits(self, m: Tensor) -> Tensor:
-        """The gate's logits that `write` gives for m, [batch, writers], without writing."""
-        with torch.autocast(m.device.type, enabled=False):
-            return self.W_mb(self._source(m)).squeeze(-1)
-
-    def _source(self, m: Tensor) -> Tensor:
+    def _even(self, m: Tensor) -> Tensor:
         """What keys, values and gates are taken from."""
         m = m.float()
         return F.rms_norm(m, m.shape[-1:], eps=EPS) if self.normalise_write else m

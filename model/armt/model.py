@@ -118,8 +118,9 @@ class ArmtModel(nn.Module):
             sources = self._run(ids[rows], MemoryState.within(starts, rows), heed_text=False)[1]
             if not self.reads_ahead:
                 return sources, [True] * len(sources[0].m)
-            logits = [memory.logits(s.m) for memory, s in zip(self._associative, sources, strict=True)]
-            return sources, (hard(torch.stack(logits)) > 0).any(dim=2).any(dim=0).tolist()
+            return sources, (hard(torch.stack([s.logits for s in sources])) > 0).any(dim=2).any(
+                dim=0
+            ).tolist()
 
         parts = [read(slice(0, len(ids)))] if pool is None else pool.map(read, len(ids))
         wrote = [flag for _, flags in parts for flag in flags]
@@ -253,8 +254,7 @@ class ArmtModel(nn.Module):
         x, rotary = self.backbone.place(x, self._positions(state, 0, n, write=True))
         view = self._view(x, ids)
         sources: list[Source] = []
-        slots = self._slots(state)
-        top = self.config.memory_layers[-1]
+        slots, top = self._slots(state), self.config.memory_layers[-1]
         for layer in range(self.config.num_layers if heed_text else top + 1):
             if layer in slots and not self.config.reads_within:
                 memory, W, z = slots[layer]
@@ -264,10 +264,10 @@ class ArmtModel(nn.Module):
             else:
                 x = self.backbone.run(layer, view.x, rotary, mask=mask)
             if layer in slots:
-                sources.append(Source(x[:, -writers:], view))
+                memory, W, z = slots[layer]
+                sources.append(memory.source(x[:, -writers:], view))
             view = view._replace(x=x)
             if layer in slots and layer != top and self.config.reads_within:
-                memory, W, z = slots[layer]
                 sources[-1] = memory.worked_out(sources[-1], W)
                 view = memory.read_into(view, W, z, sources[-1])
         return (self._said(view, ids)[:, overlap:n] if heed_text else view.x), sources
@@ -276,7 +276,7 @@ class ArmtModel(nn.Module):
         """The memories after a segment, from what `_run` gave for it, and what they were written with."""
         first = state.segments == 0
         pairs = zip(sources, self._slots(state).values(), strict=True)
-        written = [memory.write(s.m, W, z, first, s.view, written=s.written) for s, (memory, W, z) in pairs]
+        written = (memory.write(source, W, z, first) for source, (memory, W, z) in pairs)
         Ws, zs, logits, keys = zip(*written, strict=True)
         after = dataclasses.replace(state.past(ids, 1), W=torch.stack(Ws), z=torch.stack(zs))
         return after, Trace(torch.stack(logits), keys)

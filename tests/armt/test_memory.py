@@ -11,13 +11,17 @@ from hypothesis import strategies as st
 
 import tiny
 from armt import reference
+from armt.copying import View
 from armt.features import bind, dpfp, product
 from armt.memory import AssociativeMemory, hard
 from armt.reference import LayerMemory
 from armt.spelling import codes
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from armt.config import ArmtConfig
+    from armt.keys import Key
 
 RULES = [
     {"write_rule": "sequential"},
@@ -51,6 +55,13 @@ def layer_of(config: ArmtConfig) -> AssociativeMemory:
     for name, parameter in layer.named_parameters():
         parameter.normal_(0.5 if name.endswith("bias") else 0.0, 0.3)
     return layer
+
+
+def write(
+    layer: AssociativeMemory, m: Tensor, W: Tensor, z: Tensor, first: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Key]:
+    """What these tokens, which see no others, make of a memory."""
+    return layer.write(layer.source(m, View(m, m.new_zeros(*m.shape[:2], 0))), W, z, first)
 
 
 def aged(config: ArmtConfig, layer: AssociativeMemory, segments: int) -> LayerMemory | None:
@@ -101,7 +112,7 @@ def test_what_is_written_agrees_with_the_reference_whatever_the_ages_of_the_rows
     memories = [aged(config, layer, age) for age in ages]
     m = torch.randn(len(ages), config.num_mem_tokens, config.d_model)
 
-    W, z, *_ = layer.write(m, *batched(config, memories), first=torch.tensor(ages) == 0)
+    W, z, *_ = write(layer, m, *batched(config, memories), first=torch.tensor(ages) == 0)
 
     for row, memory in enumerate(memories):
         expected = reference.write(config, layer, memory, m[row])
@@ -158,7 +169,7 @@ def test_the_closed_form_of_the_sequential_rule_is_the_delta_rule_token_by_token
     W, z = torch.randn(1, config.d_key, config.d_model), torch.zeros(1, config.d_key)
     m = torch.randn(1, 6, config.d_model)
 
-    found, *_ = layer.write(m, W, z, first=torch.tensor([False]))
+    found, *_ = write(layer, m, W, z, first=torch.tensor([False]))
 
     expected = W[0]
     for token in m[0]:
@@ -196,7 +207,7 @@ def test_like_keys_make_the_official_sum_overshoot_and_the_sequential_rule_does_
         W, z = batched(config, [None])
         m = torch.randn(1, 1, config.d_model).expand(1, 8, -1)
         for _ in range(20):
-            W, z, *_ = layer.write(m, W, z, first=torch.tensor([False]))
+            W, z, *_ = write(layer, m, W, z, first=torch.tensor([False]))
         norms[rule] = float(W.norm())
 
     assert norms["sequential"] < 10
@@ -211,7 +222,7 @@ def test_neither_reading_nor_writing_changes_the_memory_it_was_given() -> None:
         W_before, z_before = W.clone(), z.clone()
 
         layer.read(torch.randn(1, 4, config.d_model), W, z)
-        layer.write(torch.randn(1, 3, config.d_model), W, z, first=torch.tensor([False]))
+        write(layer, torch.randn(1, 3, config.d_model), W, z, first=torch.tensor([False]))
 
         assert torch.equal(W, W_before)
         assert torch.equal(z, z_before)
@@ -222,10 +233,10 @@ def test_the_arithmetic_stays_float32_under_autocast_and_with_bfloat16_streams()
     layer = layer_of(config)
     W, z = batched(config, [aged(config, layer, 2)])
     x = torch.randn(1, 3, config.d_model).bfloat16()
-    expected = layer.write(x.float(), W, z, first=torch.tensor([False]))
+    expected = write(layer, x.float(), W, z, first=torch.tensor([False]))
 
     with torch.autocast("cpu", torch.bfloat16):
-        found = layer.write(x, W, z, first=torch.tensor([False]))
+        found = write(layer, x, W, z, first=torch.tensor([False]))
         read = layer.read(x, W, z)
 
     assert read.dtype == torch.bfloat16
@@ -239,7 +250,7 @@ def test_no_gradient_goes_through_the_share_of_a_key_that_is_new() -> None:
     W, z = batched(config, [aged(config, layer, 2)])
     z.requires_grad_()
 
-    layer.write(torch.randn(1, 3, config.d_model), W, z, first=torch.tensor([False]))[1].sum().backward()
+    write(layer, torch.randn(1, 3, config.d_model), W, z, first=torch.tensor([False]))[1].sum().backward()
 
     assert torch.equal(z.grad, torch.ones_like(z))
 
@@ -252,7 +263,7 @@ def test_a_gate_that_is_shut_leaves_the_memory_bit_for_bit_as_it_was(seed: int) 
     layer.W_mb.bias.fill_(-30.0)
     W, z = batched(config, [aged(config, layer_of(config), 2)])
 
-    after, _, logits, _ = layer.write(torch.randn(1, 3, config.d_model), W, z, first=torch.tensor([False]))
+    after, _, logits, _ = write(layer, torch.randn(1, 3, config.d_model), W, z, first=torch.tensor([False]))
 
     assert (logits < -2.4).all()
     assert torch.equal(after, W)
@@ -276,7 +287,7 @@ def test_what_is_written_does_not_grow_with_the_stream_when_writes_are_normalise
     m = torch.randn(1, 3, config.d_model)
     W, z = batched(config, [None])
 
-    small = layer.write(m, W, z, first=torch.tensor([True]))[0]
-    large = layer.write(1000 * m, W, z, first=torch.tensor([True]))[0]
+    small = write(layer, m, W, z, first=torch.tensor([True]))[0]
+    large = write(layer, 1000 * m, W, z, first=torch.tensor([True]))[0]
 
     torch.testing.assert_close(small, large, rtol=1e-3, atol=1e-4)
