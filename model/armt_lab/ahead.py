@@ -17,7 +17,7 @@ from armt.rows import parts
 from armt_lab.asking import Asker
 from armt_lab.drawing import Drawer
 from armt_lab.lessons import join
-from armt_lab.streams import MISSED, Source
+from armt_lab.source import MISSED, Source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from armt.config import ArmtConfig
     from armt_lab.lessons import Lesson
     from armt_lab.recipe import Recipe
-    from armt_lab.streams import Noise, Stream
+    from armt_lab.source import Noise
+    from armt_lab.streams import Stream
     from armt_lab.words import Words
 
 DEPTH = 2

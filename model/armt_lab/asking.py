@@ -11,7 +11,7 @@ import torch
 
 from armt.text import StreamTokenizer
 from armt_lab.corpus import ANSWER, END, QUESTION
-from armt_lab.streams import KEPT
+from armt_lab.source import KEPT
 from armt_lab.words import HANDS, NONE
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from armt.steps import AS_WITHIN
 from armt.text import StreamTokenizer
 from armt_lab import books, prose
-from armt_lab.streams import Noise
+from armt_lab.source import Noise
 from armt_lab.words import (
     DROPS,
     EVERYONE,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from armt.config import ArmtConfig
     from armt_lab.asking import Asker
     from armt_lab.recipe import Recipe, Stage
-    from armt_lab.streams import Source
+    from armt_lab.source import Source
 
 YOUNG, YOUNG_DENSITY = 0.5, (0.3, 1.0)
 """Sessions asked before they have read a segment, against rows; and how much of what they read is facts."""

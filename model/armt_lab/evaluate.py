@@ -21,6 +21,7 @@ from rich.table import Table
 from tokenizers import Tokenizer
 
 from armt_lab import babi, babilong, books
+from armt_lab.marks import wrapped
 from armt_lab.words import EVERYONE, HELD_OUT, KINDS, OBJECTS, PEOPLE, PLACES, STRANGERS, UNKNOWN
 
 if TYPE_CHECKING:
@@ -132,6 +133,7 @@ def babilong_cell(
     tokens: int,
     rows: int,
     seed: int,
+    columns: int | None = None,
 ) -> Cell:
     """Append each sample, hidden in `tokens` tokens of books, to a fresh session, ask, and delete it.
 
@@ -143,20 +145,22 @@ def babilong_cell(
         tokens: length of each text with its question.
         rows: sessions at a time.
         seed: of where in the books a text begins and where its facts stand.
+        columns: characters in a line at most; None leaves lines as long as they are.
     """
 
     def one(numbered: tuple[int, Sample]) -> _Asked:
         number, sample = numbered
         rng = random.Random(f"{seed}/{task}/{tokens}/{number}")
-        text = babilong.compose(sample, background.sentences, tokens, background.measure, rng)
+        composed = babilong.compose(sample, background.sentences, tokens, background.measure, rng)
+        text = wrapped(composed.text, 0, columns)[0] if columns else composed.text
         session = client.create_session()
         try:
-            client.append(session.id, text.text)
+            client.append(session.id, text)
             client.wait_absorbed(session.id)
             started = time.perf_counter()
-            answer = client.ask(session.id, text.question, max_tokens=ANSWER_TOKENS).text.strip()
+            answer = client.ask(session.id, composed.question, max_tokens=ANSWER_TOKENS).text.strip()
             milliseconds = 1000 * (time.perf_counter() - started)
-            return _Asked(text.question, answer, text.answer, len(text.text.encode()), milliseconds)
+            return _Asked(composed.question, answer, composed.answer, len(text.encode()), milliseconds)
         finally:
             client.delete_session(session.id)
 

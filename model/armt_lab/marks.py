@@ -22,8 +22,21 @@ LAYOUTS: tuple[Mark, ...] = (
 )
 """Marks that all facts of a text have alike, as in a list or a log."""
 
+WIDTHS = (30, 80)
+"""Characters in a line, at least and at most, of texts that are broken into lines."""
+
 
 def marked(fact: str, mark: Mark, rng: random.Random) -> str:
     """The fact, which ends with a full stop, within the mark."""
     before, behind = mark
     return re.sub("#", lambda _: str(rng.randrange(10)), before) + fact.removesuffix(".") + behind
+
+
+def wrapped(text: str, column: int, width: int) -> tuple[str, int]:
+    """A text that begins at a column, with line ends where words would pass the width, and where it ends."""
+    first, *words = text.split(" ")
+    lines = " " * column + first  # what stands in the line already is as good as blank
+    for word in words:
+        end = len(lines) - lines.rfind("\n") - 1
+        lines += ("\n" if end + 1 + len(word) > width else " ") + word
+    return lines[column:], len(lines) - lines.rfind("\n") - 1

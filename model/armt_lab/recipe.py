@@ -106,6 +106,7 @@ class Stage:
         marked: share of facts that stand within quotation marks or brackets, are items of a list, or end
             without a full stop.
         laid_out: share of stories all facts of which stand alike, as the lines of a list or of a log do.
+        wrapped: share of other stories that are broken into lines, background and all, as mail is.
         busy, named, whence, hinted: how stories go where they do not go as published; see `people.Habits`.
         tricky: weight of a question that a short cut answers wrong, against 1 for others of its kind.
         along: and of one after a thing that did not move alone, times that.
@@ -141,6 +142,7 @@ class Stage:
     spelled: bool = True
     marked: float = 0.0
     laid_out: float = 0.0
+    wrapped: float = 0.0
     busy: float = 0.0
     named: float = 0.0
     whence: float = 0.0

@@ -6,58 +6,25 @@ import dataclasses
 import math
 from bisect import bisect_left, bisect_right
 from collections import deque
-from functools import lru_cache, partial
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from armt.text import StreamTokenizer
-from armt_lab.marks import LAYOUTS, MARKS, marked
+from armt_lab.marks import LAYOUTS, MARKS, WIDTHS, marked, wrapped
 from armt_lab.words import HANDS, UNKNOWN
 from armt_lab.world import Question, World
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Callable, Container, Mapping, Sequence
-
-    import numpy as np
-    from tokenizers import Tokenizer
+    from collections.abc import Mapping, Sequence
 
     from armt_lab.recipe import Stage
-    from armt_lab.words import Words
+    from armt_lab.source import Source
 
 STRANGE = 0.15
 """Weight of questions after somebody never named, against 1 for the story's own."""
 
-KEPT = 50_000
-"""Sentences of stories whose ids are kept at hand: with published words all, with open ones the last."""
-
-MISSED = 4000
-"""Sentences that were taken for facts, the last of which are shown again."""
-
 BLANK, MIDST = 0.25, 0.2
 """Shares of questions with a blank before them; and in the midst of a sentence, if need be."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Noise:
-    """Background sentences as token ids, one after the other.
-
-    Attributes:
-        ids: [tokens] of all sentences, each with the white space before it.
-        starts: [sentences + 1] where each begins in `ids`.
-        near: sentences that have a word of the stories in them, without being facts of any.
-        told: sentences that somebody's story might have, as in "John went to the prison."
-    """
-
-    ids: np.ndarray
-    starts: np.ndarray
-    near: Sequence[int] = ()
-    told: Container[int] = frozenset()
-
-    def sentence(self, i: int) -> list[int]:
-        """Sentence `i` in reading order, round and round."""
-        i %= len(self.starts) - 1
-        return self.ids[self.starts[i] : self.starts[i + 1]].tolist()
 
 
 class Topic(NamedTuple):
@@ -107,38 +74,6 @@ class Told(NamedTuple):
     sentence: int
 
 
-@dataclasses.dataclass(frozen=True)
-class Source:
-    """What all streams of a run draw from.
-
-    Attributes:
-        noise: the background.
-        begin: text -> ids, of one that begins with it.
-        encode: the same of one that goes on.
-        words: of stories that do not tell of the published ones, and of strangers to those that do.
-        missed: background sentences that were taken for facts, to be shown again.
-    """
-
-    noise: Noise
-    begin: Callable[[str], Sequence[int]]
-    encode: Callable[[str], Sequence[int]]
-    words: Words
-    missed: deque[int] = dataclasses.field(default_factory=lambda: deque(maxlen=MISSED))
-
-    @classmethod
-    def of(cls, tokenizer: Tokenizer, noise: Noise, words: Words) -> Source:
-        """With the tokenizer's ids, the last of which are kept at hand."""
-        encode = StreamTokenizer(tokenizer).encode
-        return cls(noise, encode, lru_cache(KEPT)(partial(encode, begins=False)), words)
-
-    def miss(self, sentences: Sequence[int]) -> None:
-        """Show these again, on which a gate opened, but not those that it may open on.
-
-        Of the same few again and again, it is their words that would be learnt, to be no facts.
-        """
-        self.missed.extend(sentence for sentence in sentences if sentence not in self.noise.told)
-
-
 def _newest_support(question: Question) -> float:
     return max(question.support, default=math.inf)
 
@@ -162,6 +97,8 @@ class Stream:
         self.density = math.exp(self.rng.uniform(math.log(low), math.log(high)))
         self.separator = self.rng.choice(" \n")
         self.mark = self.rng.choice(LAYOUTS) if self._chance(self.stage.laid_out) else None  # of every fact
+        self.width = self.rng.randint(*WIDTHS) if not self.mark and self._chance(self.stage.wrapped) else 0
+        self.column = 0
         self.line_ended = False
         tasks = self.stage.tasks
         task = self.rng.choices(list(tasks), list(tasks.values()))[0]
@@ -200,7 +137,8 @@ class Stream:
         start = self.base + len(self.ids)
         if self.rng.random() >= self.density:
             sentence = self._background()
-            self.ids.extend(self.source.noise.sentence(sentence))
+            ids = self.source.noise.sentence(sentence)
+            self.ids.extend(self._encoded(self.source.decode(ids)) if self.width else ids)
             self.told.append(Told(start, self.base + len(self.ids), sentence))
             self.line_ended = False
             return
@@ -208,7 +146,7 @@ class Stream:
         if mark := self.mark or (self.rng.choice(MARKS) if self._chance(self.stage.marked) else None):
             text = marked(text, mark, self.rng)
         lead = "\n" if self.line_ended else self.separator
-        encoded = self.source.encode(lead + text) if start else self.source.begin(text)
+        encoded = self._encoded(lead + text if start else text)
         self.ids.extend(encoded[1:] if self.line_ended else encoded)  # the line's end stands already
         self.line_ended = text.endswith("\n")
         end = self.base + len(self.ids)
@@ -219,6 +157,12 @@ class Stream:
         now = len(self.fact_ends) - 1
         for text in {q.text for of_kind in asks.values() for q in of_kind if now in q.support[-1:]}:
             self.answered.setdefault(text, []).append(now)
+
+    def _encoded(self, text: str) -> Sequence[int]:
+        """What comes next, in lines if the story is."""
+        if self.width:
+            text, self.column = wrapped(text, self.column, self.width)
+        return self.source.encode(text) if self.ids or self.base else self.source.begin(text)
 
     def _asks(self) -> Mapping[str, list[Question]]:
         """What may be asked now."""

@@ -22,7 +22,7 @@ from armt_lab.lessons import Gates
 from armt_lab.muon import Muon
 from armt_lab.reading import read
 from armt_lab.recipe import RecipeError
-from armt_lab.streams import Noise, Source
+from armt_lab.source import Noise, Source
 from armt_lab.words import HANDS
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from armt_lab.ahead import DEPTH, MAKES, Ahead
 from armt_lab.asking import Asker
 from armt_lab.drawing import Drawer
 from armt_lab.lessons import join
-from armt_lab.streams import Source
+from armt_lab.source import Source
 
 if TYPE_CHECKING:
     from pathlib import Path

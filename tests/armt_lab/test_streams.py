@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import random
 import re
 from typing import TYPE_CHECKING
@@ -11,8 +12,9 @@ from tokenizers import Tokenizer, models
 
 from armt.text import StreamTokenizer
 from armt_lab.corpus import as_within, encode_noise
-from armt_lab.marks import LAYOUTS, MARKS
-from armt_lab.streams import Source, Stream
+from armt_lab.marks import LAYOUTS, MARKS, WIDTHS
+from armt_lab.source import Source
+from armt_lab.streams import Stream
 from armt_lab.words import EVERYONE, HELD_OUT, NOBODY, NONE, NOTHING, OBJECTS, PLACES, STRANGERS, UNKNOWN
 
 if TYPE_CHECKING:
@@ -161,6 +163,22 @@ def test_the_facts_of_a_story_may_stand_alike_as_the_lines_of_a_log_do(runs: Pat
         assert "\n\n" not in text
         assert stream.ids == [*StreamTokenizer(trainer.tokenizer).encode(text)]
     assert seen == {*LAYOUTS}
+
+
+def test_a_story_may_be_broken_into_lines_with_the_background_that_it_stands_in(runs: Path) -> None:
+    trainer = trainer_in(runs, "wrapped")
+    stage = dataclasses.replace(trainer.stage, density=(0.5, 0.5), wrapped=1.0)
+    for seed in range(10):
+        stream = Stream(drawer_of(trainer).source, stage, random.Random(seed))
+        stream.separator = " "
+        stream.peek(2000)
+        text = trainer.tokenizer.decode(stream.ids).replace("\n ", "\n").removeprefix(" ")
+        lines = text.split("\n")
+        assert WIDTHS[0] <= stream.width <= WIDTHS[1]
+        assert [line for line in lines if len(line) > stream.width] == [], stream.width
+        for line, following in itertools.pairwise(text.split("\n\n")[0].split("\n")[1:]):
+            assert len(f"{line} {following.split()[0]}") > stream.width
+        assert stream.ids == [*StreamTokenizer(trainer.tokenizer).encode(text)]
 
 
 def test_a_sentence_of_a_book_that_might_be_of_a_story_is_not_shown_again(tmp_path: Path) -> None:

@@ -106,6 +106,10 @@ def babilong(
             help="Put people, places or things in that training tells of nowhere, as in people,things.",
         ),
     ] = None,
+    columns: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=20, help="Break the texts into lines of so many characters at most."),
+    ] = None,
     seed: Seed = 0,
     tokenizer: TokenizerFile = None,
     out: Out = None,
@@ -137,7 +141,14 @@ def babilong(
                 samples = [evaluate.renamed(sample, rng, kinds) for sample in samples]
                 cells.append(
                     evaluate.babilong_cell(
-                        client, background, samples, task=task, tokens=length, rows=rows, seed=seed
+                        client,
+                        background,
+                        samples,
+                        task=task,
+                        tokens=length,
+                        rows=rows,
+                        seed=seed,
+                        columns=columns,
                     )
                 )
                 if strangers:
@@ -153,6 +164,7 @@ def babilong(
                         model=client.models()[0],
                         seed=seed,
                         held_out=kinds,
+                        columns=columns,
                         cells=shown,
                         unknown=unknown,
                     )

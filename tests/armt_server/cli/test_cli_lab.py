@@ -83,6 +83,19 @@ def test_stories_can_be_told_in_held_out_words(
     assert cell["wrong"]
 
 
+def test_texts_can_be_broken_into_lines(armt: Run, shelf: list[str], tmp_path: Path) -> None:
+    out = tmp_path / "lines.json"
+
+    ran = armt(
+        "eval", "babilong", *shelf, "--tokens", "0", "--questions", "2", "--columns", "40", "--out", out
+    )
+
+    assert ran.code == 0, ran.err
+    result = json.loads(out.read_text())
+    assert result["columns"] == 40
+    assert result["cells"][0]["questions"] == 2
+
+
 def test_words_of_which_there_are_none_held_out_are_refused(armt: Run, shelf: list[str]) -> None:
     ran = armt("eval", "babilong", *shelf, "--held-out", "people,verbs")
 
