@@ -84,8 +84,8 @@ def digits_then_bytes() -> Tokenizer:
 def gpt2_as_within(*, lines_only: bool = False) -> Tokenizer:
     """GPT-2 with a space put before words that begin a line; and a text, or that stand behind a mark."""
     tokenizer = gpt2(prefix=not lines_only)
-    lines, opened = (normalizers.Replace(Regex(pattern), put) for pattern, put in AS_WITHIN.items())
-    tokenizer.normalizer = lines if lines_only else normalizers.Sequence([lines, opened])
+    steps = [normalizers.Replace(Regex(pattern), put) for pattern, put in AS_WITHIN.items()]
+    tokenizer.normalizer = steps[1] if lines_only else normalizers.Sequence(steps)
     return tokenizer
 
 
@@ -185,7 +185,22 @@ def whole(tokenizer: Tokenizer, text: str) -> list[int]:
 FRAGMENTS = [
     *SPECIAL_TOKENS,
     *("<|que", "<think>", "<th", "ink>", "</think"),
-    *(" ", "  ", "   ", " " * 9, "\t", "\n", "\n\n", "\r\n", " \n ", "\u00a0", "\u3000", "\u2028", "\x85"),
+    *(
+        " ",
+        "  ",
+        "   ",
+        " " * 9,
+        "\t",
+        "\n",
+        "\n\n",
+        "\r",
+        "\r\n",
+        " \n ",
+        "\u00a0",
+        "\u3000",
+        "\u2028",
+        "\x85",
+    ),
     *("▁", "▁▁", " ▁"),
     *("'", "'s", "'S", "'ll", "'re", "'ve", "it's", "they'll", "'\u017f"),
     *("Mary", "kitchen", "a", "e", "the"),

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from tokenizers import Regex, pre_tokenizers
 
 from armt.errors import ConfigError
-from armt.steps import has_prefix, normalizers, pretokenizers, spaces_behind
+from armt.steps import has_prefix, looks_past, normalizers, pretokenizers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,8 +62,8 @@ def safe_cut(spec: Node) -> Cut:
     rules = [_pretokens_rule(spec)]
     if _normalizes_to_nfc(spec):
         rules.append(lambda a, b: _nfc_inert(a) and _nfc_inert(b))
-    if behind := "".join(map(spaces_behind, normalizers(spec))):  # it looks at that and at what follows
-        rules.append(lambda a, _: a not in behind)
+    if heeded := "".join(map(looks_past, normalizers(spec))):
+        rules.append(lambda a, _: a not in heeded)
     if any(not token["special"] for token in spec["added_tokens"]):
         rules.append(_added_rule(spec))
     return lambda a, b: all(rule(a, b) for rule in rules)
@@ -206,12 +206,12 @@ def _images(spec: Node) -> dict[str, str]:
     if _normalizes_to_nfc(spec):
         return images
     for step in normalizers(spec):
-        if spaces_behind(step):
+        if looks_past(step):
             continue
         if step["type"] not in {"Prepend", "Replace"}:
             raise ConfigError(
                 f"the normalizer {step['type']} cannot be streamed: known are none, NFC alone, Prepend,"
-                " and Replace, of one character by one or to put a space before words"
+                r" and Replace, of one character by one, of \r\n by \n, or to put a space before words"
             )
         if step["type"] == "Replace":
             old, new = step["pattern"].get("String", ""), step["content"]
@@ -253,7 +253,7 @@ def _added_rule(spec: Node) -> Cut:
         name = token["content"]
         if not token["special"] and (token["lstrip"] or token["rstrip"] or token["single_word"]):
             raise ConfigError(f"the added token {name!r} looks at its neighbours: make it special")
-        if not token["special"] and (has_prefix(spec) or _images(spec) or any(map(spaces_behind, steps))):
+        if not token["special"] and (has_prefix(spec) or _images(spec) or any(map(looks_past, steps))):
             raise ConfigError(f"the added token {name!r} stands beside a prefix or Replace: make it special")
         if not name.isascii() and _normalizes_to_nfc(spec):
             raise ConfigError(f"the added token {name!r} stands beside NFC, not ASCII: make all special")

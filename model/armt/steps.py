@@ -9,10 +9,10 @@ Node = dict[str, Any]
 
 _OPENING = '"\u2018\u201c\u00ab([{<>*_|:=\u2013\u2014'
 _OPENED = '(?<=["\u2018\u201c\u00ab\\(\\[\\{<>\\*_\\|:=\u2013\u2014])(?=\\p{L})'
-AS_WITHIN = {r"\n(?=\S)": "\n ", _OPENED: " "}
-"""What Replace normalizers put for patterns, so that a word that begins a line, or stands behind a mark that
-opens something, is the tokens that it is behind a space."""
-_BEHIND = dict(zip(AS_WITHIN, ("\n", _OPENING), strict=True))
+AS_WITHIN = {r"\r\n": "\n", r"\n(?=\S)": "\n ", _OPENED: " "}
+"""What Replace normalizers put for patterns: lines end alike in files of any origin, and a word that begins
+one, or stands behind a mark that opens something, is the tokens that it is behind a space."""
+_PAST = dict(zip(AS_WITHIN, ("\r", "\n", _OPENING), strict=True))
 
 
 def has_prefix(spec: Node) -> bool:
@@ -53,7 +53,7 @@ def _flat(node: Node | None, key: str) -> list[Node]:
     return [step for part in node[key] for step in _flat(part, key)] if node["type"] == "Sequence" else [node]
 
 
-def spaces_behind(step: Node) -> str:
-    """The characters behind which a step of `AS_WITHIN` puts a space before a word; none of another step."""
+def looks_past(step: Node) -> str:
+    """The characters past which a step of `AS_WITHIN` looks at what follows them; none of another step."""
     pattern = step.get("pattern", {}).get("Regex", "")
-    return _BEHIND[pattern] if pattern in AS_WITHIN and step["content"] == AS_WITHIN[pattern] else ""
+    return _PAST[pattern] if pattern in AS_WITHIN and step["content"] == AS_WITHIN[pattern] else ""

@@ -134,6 +134,11 @@ def test_a_word_is_the_tokens_that_it_is_behind_a_space_wherever_it_stands_first
     assert encode(f"{before}Mary went.") == [*encode(before), *within]
 
 
+def test_lines_end_alike_in_files_of_any_origin(runs: Path) -> None:
+    encode = StreamTokenizer(trainer_in(runs, "origin").tokenizer).encode
+    assert encode("Mary\r\nwent.\r\n\r\nThen") == encode("Mary\nwent.\n\nThen")
+
+
 def test_facts_may_stand_within_marks_and_end_without_a_full_stop(runs: Path) -> None:
     trainer = trainer_in(runs, "marks")
     stage = dataclasses.replace(trainer.stage, density=(1.0, 1.0), marked=1.0)
