@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import copy
+import re
 from typing import Any
 
 Node = dict[str, Any]
 
-_OPENING = '"\u2018\u201c\u00ab([{<>*_|:=\u2013\u2014'
-_OPENED = '(?<=["\u2018\u201c\u00ab\\(\\[\\{<>\\*_\\|:=\u2013\u2014])(?=\\p{L})'
-AS_WITHIN = {r"\r\n": "\n", r"\n(?=\S)": "\n ", _OPENED: " "}
+_OPENING = '"\u2018\u201c\u00ab([{<>*_|:=\u2013\u2014,;/#`~+@\\\t'
+AS_WITHIN = {r"\r\n": "\n", r"\n(?=\S)": "\n ", rf"(?<=[{re.escape(_OPENING)}])(?=\p{{L}})": " "}
 """What Replace normalizers put for patterns: lines end alike in files of any origin, and a word that begins
-one, or stands behind a mark that opens something, is the tokens that it is behind a space."""
-_PAST = dict(zip(AS_WITHIN, ("\r", "\n", _OPENING), strict=True))
+one, or stands behind a mark that opens or parts something, is the tokens that it is behind a space."""
+_PAST = {r"\r\n": "\r", r"\n(?=\S)": "\n"}
+_BEHIND = re.compile(r"\(\?<=\[((?:\\\W|[^\\\[\]^&-])+)\]\)\(\?=\\p\{L\}\)")
 
 
 def has_prefix(spec: Node) -> bool:
@@ -54,6 +55,8 @@ def _flat(node: Node | None, key: str) -> list[Node]:
 
 
 def looks_past(step: Node) -> str:
-    """The characters past which a step of `AS_WITHIN` looks at what follows them; none of another step."""
-    pattern = step.get("pattern", {}).get("Regex", "")
-    return _PAST[pattern] if pattern in AS_WITHIN and step["content"] == AS_WITHIN[pattern] else ""
+    """The characters past which a step looks at what follows, if it is as in `AS_WITHIN`, of any marks."""
+    pattern, content = step.get("pattern", {}).get("Regex", ""), step.get("content")
+    if content == " " and (marks := _BEHIND.fullmatch(pattern)):
+        return re.sub(r"\\(.)", r"\1", marks[1], flags=re.DOTALL)
+    return _PAST.get(pattern, "") if AS_WITHIN.get(pattern) == content else ""

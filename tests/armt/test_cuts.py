@@ -64,6 +64,9 @@ REFUSED = {
     "normalizer Replace only": lambda: _changed(llama2(), normalizer=normalizers.Replace(Regex(" +"), "▁")),
     "one character for one": lambda: _changed(llama2(), normalizer=normalizers.Replace(" ", "")),
     "Replace normalizer": lambda: _changed(gpt2(), normalizer=normalizers.Replace(" ", "_")),
+    "only one character for one": lambda: _changed(
+        gpt2(), normalizer=normalizers.Replace(Regex(r"(?<=[+-/])(?=\p{L})"), " ")
+    ),
     "BertPreTokenizer": lambda: _changed(gpt2(), pre_tokenizer=pre_tokenizers.BertPreTokenizer()),
     "ByteLevel with its regex": lambda: _changed(gpt2(), pre_tokenizer=_BYTES),
     "Split by": lambda: _sequence(

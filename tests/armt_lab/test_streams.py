@@ -124,7 +124,9 @@ def test_things_that_did_not_move_alone_can_be_asked_after_more_often(runs: Path
     assert share(along=0.05) < share(along=1.0) < share(along=20.0)
 
 
-@pytest.mark.parametrize("before", ["\n", "\n\n", '"', "(", "Noted:\n- \u201c", '{"note":"', "so\u2014"])
+@pytest.mark.parametrize(
+    "before", ["\n", "\n\n", '"', "(", "Noted:\n- \u201c", '{"note":"', "so\u2014", "7,", "\t"]
+)
 def test_a_word_is_the_tokens_that_it_is_behind_a_space_wherever_it_stands_first(
     runs: Path, before: str
 ) -> None:
