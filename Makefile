@@ -11,7 +11,7 @@ INSTALL := $(PIP) install --quiet --constraint constraints.txt
 
 .PHONY: serve lab test lint format clean
 
-serve: .venv/.server  ## start the service: embedded SQLite store, bundled model
+serve: .venv/.server  ## start the service: embedded SQLite store, the model for words of any kind
 	.venv/bin/armt serve $(ARGS)
 
 lab: .venv/.lab  ## what `armt train` and `armt eval` need besides

@@ -1,6 +1,6 @@
 """How fast one session is absorbed, segments one after the other against read ahead, and what noise writes.
 
-    python benchmarks/absorb.py --books DIR [--model bundled] [--out benchmarks/results/absorb.json]
+    python benchmarks/absorb.py --books DIR [--model open] [--out benchmarks/results/absorb.json]
 
 Both ways read the same books in turns of one run, so that their ratio holds on a noisy machine. The
 books have no facts in them: a segment on which a gate opens is a mistake of the model.
@@ -64,7 +64,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--books", type=Path, required=True)
-    parser.add_argument("--model", default="bundled")
+    parser.add_argument("--model", default="open")
     parser.add_argument("--segments", type=int, default=8192, help="each way")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()

@@ -31,7 +31,7 @@ MODEL_TYPE = "armt_native"
 
 BUNDLED = Path(__file__).parent / "bundled"
 SHIPPED = {"bundled": BUNDLED, "open": BUNDLED.parent / "open"}
-"""The small trained checkpoints that ship with the package: the default, and the one for open words."""
+"""The small trained checkpoints that ship: one for bAbI's words alone, and the default, for open words."""
 
 HUB_FILES = ["*.json", "*.safetensors", "pytorch_model*.bin"]
 

@@ -48,7 +48,7 @@ class Settings(BaseSettings):
     host: Annotated[str, Field(min_length=1)] = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000  # 0: any free port
     store_url: str = "sqlite:///armt.db"
-    model: Annotated[str, Field(min_length=1)] = "bundled"  # or "open", a directory, a hub id
+    model: Annotated[str, Field(min_length=1)] = "open"  # or "bundled", a directory, a hub id
     device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None  # on a CPU; None: as many as torch takes

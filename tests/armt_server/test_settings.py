@@ -17,7 +17,7 @@ def test_without_any_setting_the_server_is_local_and_embedded():
     settings = Settings()
     assert (settings.host, settings.port) == ("127.0.0.1", 8000)
     assert settings.store_url == "sqlite:///armt.db"
-    assert settings.model == "bundled"
+    assert settings.model == "open"
 
 
 def test_the_environment_is_read(monkeypatch: pytest.MonkeyPatch):

@@ -16,7 +16,7 @@ _QUERY_ID: Final = "qry_0123456789abcdefABCDEF_-"
 SESSION: Final[dict[str, Any]] = {
     "id": _SESSION_ID,
     "object": "session",
-    "model": "bundled",
+    "model": "open",
     "created_at": 1767225600.0,
     "expires_at": 1767312000.0,
     "ttl_seconds": 86400,
@@ -25,10 +25,10 @@ SESSION: Final[dict[str, Any]] = {
     "context": {
         "bytes": 881033,
         "absorbed_bytes": 881033,
-        "tokens": 207340,
-        "segments": 1619,
+        "tokens": 244731,
+        "segments": 3823,
         "resident": True,
-        "memory_bytes": 200704,
+        "memory_bytes": 1182856,
     },
 }
 NEW_SESSION: Final = SESSION | {
@@ -38,7 +38,7 @@ NEW_SESSION: Final = SESSION | {
         "tokens": 0,
         "segments": 0,
         "resident": False,
-        "memory_bytes": 200704,
+        "memory_bytes": 1182856,
     }
 }
 SESSION_LIST: Final = {"object": "list", "data": [SESSION], "has_more": False, "last_id": _SESSION_ID}
@@ -55,7 +55,7 @@ QUERY: Final[dict[str, Any]] = {
         "memory_source": "resident",
         "segments_replayed": 0,
         "context_bytes": 881033,
-        "context_tokens": 207340,
+        "context_tokens": 244731,
         "wait_ms": 0.1,
         "total_ms": 12.5,
     },
@@ -64,18 +64,18 @@ MODEL_LIST: Final = {
     "object": "list",
     "data": [
         {
-            "id": "bundled",
+            "id": "open",
             "object": "model",
             "created": 1767225600,
             "owned_by": "armt",
             "fingerprint": "5f0c1e2d3b4a",
-            "segment_size": 128,
-            "memory_bytes": 200704,
+            "segment_size": 64,
+            "memory_bytes": 1182856,
         }
     ],
 }
 HEALTH: Final = {"status": "ok", "version": "0.1.0"}
-READY: Final = {"status": "ready", "model": "bundled"}
+READY: Final = {"status": "ready", "model": "open"}
 LIMITS: Final = {
     "max_append_bytes": 8388608,
     "max_pending_bytes": 16777216,
@@ -150,7 +150,7 @@ _SAMPLES: Final[dict[type[errors.ServerError], errors.ServerError]] = {
         errors.InvalidText(881033),
         errors.QuestionTooLong(5000, 4096),
         errors.ContextFull("the model has no positions left for this session: make a new session"),
-        errors.UnknownModel("gpt-9", ["bundled"]),
+        errors.UnknownModel("gpt-9", ["open"]),
         errors.SessionNotFound(_SESSION_ID),
         errors.OffsetMismatch(881033),
         errors.FingerprintMismatch(),

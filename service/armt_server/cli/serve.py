@@ -24,7 +24,7 @@ def serve(
         str | None,
         _flag("Where sessions are kept: sqlite:///PATH or redis://HOST:PORT/DB.", "sqlite:///armt.db", "URL"),
     ] = None,
-    model: Annotated[str | None, _flag("`bundled`, `open`, a folder or a hub id.", "bundled", "NAME")] = None,
+    model: Annotated[str | None, _flag("`open`, `bundled`, a folder or a hub id.", "open", "NAME")] = None,
     device: Annotated[str | None, _flag("auto, cpu, mps, cuda or cuda:N.", "auto", "DEVICE")] = None,
     dtype: Annotated[str | None, _flag("auto, float32, bfloat16 or float16.", "auto", "TYPE")] = None,
     threads: Annotated[str | None, _flag("Threads of the model on a CPU.", "torch's own choice", "N")] = None,
