@@ -152,7 +152,7 @@ def babilong_cell(
         number, sample = numbered
         rng = random.Random(f"{seed}/{task}/{tokens}/{number}")
         composed = babilong.compose(sample, background.sentences, tokens, background.measure, rng)
-        text = wrapped(composed.text, 0, columns)[0] if columns else composed.text
+        text = _in_lines(composed.text, columns)
         session = client.create_session()
         try:
             client.append(session.id, text)
@@ -183,15 +183,22 @@ def babilong_cell(
 
 
 def strangers_cell(
-    client: Client, background: Background, samples: Sequence[Sample], *, task: str, tokens: int, seed: int
+    client: Client,
+    background: Background,
+    samples: Sequence[Sample],
+    *,
+    task: str,
+    tokens: int,
+    seed: int,
+    columns: int | None = None,
 ) -> dict[str, Any]:
-    """Ask each text after people of whom it never told: the right answer is `unknown`."""
+    """Ask each text, as in `babilong_cell`, after people of whom it never told: `unknown` is right."""
     given: list[tuple[str, str]] = []
     for number, sample in enumerate(track(samples, f"unknown {task} {tokens:,}")):
         rng = random.Random(f"{seed}/unknown/{task}/{tokens}/{number}")
         text = babilong.compose(sample, background.sentences, tokens, background.measure, rng)
         session = client.create_session()
-        client.append(session.id, text.text)
+        client.append(session.id, _in_lines(text.text, columns))
         told = " ".join(sample.facts)
         for name in (*PEOPLE[task], *STRANGERS):
             if name not in told:
@@ -208,6 +215,10 @@ def strangers_cell(
         "false_after_names_of_the_task": sum(name not in STRANGERS for name, _ in false),
         "such_as": false[:10],
     }
+
+
+def _in_lines(text: str, columns: int | None) -> str:
+    return text if columns is None else wrapped(text, 0, columns)[0]
 
 
 def same(answer: str, truth: str) -> bool:

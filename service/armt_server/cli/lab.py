@@ -154,7 +154,13 @@ def babilong(
                 if strangers:
                     unknown.append(
                         evaluate.strangers_cell(
-                            client, background, samples, task=task, tokens=length, seed=seed
+                            client,
+                            background,
+                            samples,
+                            task=task,
+                            tokens=length,
+                            seed=seed,
+                            columns=columns,
                         )
                     )
                 if out is not None:
