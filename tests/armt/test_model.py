@@ -126,6 +126,7 @@ def test_a_row_in_a_batch_of_other_ages_is_as_it_would_be_alone(options: dict[st
         for age in ages
     ]
     ids = random_ids(4, 8)
+    atol = 1e-4 if model.words is None else 5e-3  # as above: one row is rounded otherwise than four
 
     with torch.no_grad():
         together = model.absorb(ids, MemoryState.cat(states))
@@ -133,7 +134,7 @@ def test_a_row_in_a_batch_of_other_ages_is_as_it_would_be_alone(options: dict[st
         for row, state in enumerate(states):
             assert_same(together.row(row), model.absorb(ids[row : row + 1], state))
             alone = model.forward_segment(ids[row : row + 1], state)[0]
-            torch.testing.assert_close(logits[row], alone[0], rtol=0, atol=1e-4)
+            torch.testing.assert_close(logits[row], alone[0], rtol=0, atol=atol)
 
 
 @pytest.mark.parametrize("options", VARIANTS, ids=name)
