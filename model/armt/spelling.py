@@ -93,8 +93,10 @@ class Words(nn.Module):
 
         Only behind a word is it known where it ends: of "conservatory" a token in it is "conserv".
         """
-        runs = self._runs(ids, layout)
-        (before,) = earlier(self._so_far(ids, runs, layout, self.codes.to(dtype)), 1, layout)
+        runs, codes = self._runs(ids, layout), self.codes.to(dtype)
+        seldom = layout is None and not torch.is_grad_enabled()
+        so_far = self._where_longer(ids, runs, codes) if seldom else self._so_far(ids, runs, layout, codes)
+        (before,) = earlier(so_far, 1, layout)
         return before * (1 - runs[0]).to(dtype)
 
     def next(self, heard: Tensor, ids: Tensor, layout: Layout | None = None) -> Tensor:
@@ -134,6 +136,18 @@ class Words(nn.Module):
         more = GAIN * F.relu(clear - CLEAR) * (self.part == GOES_ON)
         blocks = torch.where(more.any(dim=-1, keepdim=True), logits.clamp(max=BOUND), logits)
         return torch.where(within > 0, blocks + more, logits + LOUD * clear)
+
+    @classmethod
+    def _where_longer(cls, ids: Tensor, runs: list[Tensor], codes: Tensor) -> Tensor:
+        """`_so_far` of plain rows, worked out only for words of several tokens."""
+        joined = runs[0].squeeze(-1) > 0
+        longer = (joined | F.pad(joined[:, 1:], (0, 1))).flatten().nonzero().flatten()
+        words = [
+            run.reshape(1, -1, 1)[:, longer] for run in runs
+        ]  # one row, in which each word is still whole
+        found = F.embedding(ids, codes).flatten(0, 1)
+        found[longer] = cls._so_far(ids.reshape(1, -1)[:, longer], words, None, codes)[0]
+        return found.view(*ids.shape, -1)
 
     @staticmethod
     def _so_far(ids: Tensor, runs: list[Tensor], layout: Layout | None, codes: Tensor) -> Tensor:
