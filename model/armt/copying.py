@@ -10,7 +10,9 @@ one is found, whatever it is. Pointer networks (arXiv 1506.03134) and CopyNet (a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import dataclasses
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
@@ -40,7 +42,8 @@ REACH = 32
 """Up to how many tokens back who learns is told of how much a half looks at each."""
 
 
-class View(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class View:
     """The tokens in view of those that read or write.
 
     Attributes:
@@ -55,11 +58,17 @@ class View(NamedTuple):
     heard: Tensor | None = None
     layout: Layout | None = None
 
+    @cached_property
+    def even(self) -> Tensor:
+        """What memories look at: x over its root mean square, float32."""
+        return even(self.x)
+
     @staticmethod
     def cat(parts: Sequence[View]) -> View:
         """Of several batches that see what is up to them."""
-        x, own, heard, _ = zip(*parts, strict=True)
-        return View(torch.cat(x), torch.cat(own), None if heard[0] is None else torch.cat(heard))
+        x, own = torch.cat([part.x for part in parts]), torch.cat([part.own for part in parts])
+        heard = [part.heard for part in parts if part.heard is not None]
+        return View(x, own, torch.cat(heard) if heard else None)
 
     def rows(self, indices: Tensor) -> View:
         """Of such a batch only these."""
@@ -105,7 +114,7 @@ class Picks(nn.Module):
         """What the softmax is of.
 
         Args:
-            m: those that pick, [batch, m, d_model].
+            m: those that pick, [batch, m, d_model], each over its root mean square.
             view: with n >= m tokens.
             own: what is added to a_tt, [batch, m].
             at: which of the tokens in view those are, [batch, m], where they stand in plain rows; by default
@@ -114,7 +123,7 @@ class Picks(nn.Module):
         Returns:
             [batch, words, m, 2 n]: first of what the tokens in view are, then of what they heard.
         """
-        m, x = _even(m), _even(view.x)
+        x = view.even
         every = torch.arange(x.shape[1], device=x.device)[None]
         at = _stand(m, x) if at is None else at
         queries, keys, heard_keys = map(self._heads, (self.W_pq(m) * PICK**-0.5, self.W_pk(x), self.W_ph(x)))
@@ -166,16 +175,16 @@ class Names(nn.Module):
     def forward(
         self, key: Tensor, m: Tensor, view: View, at: Tensor | None = None
     ) -> tuple[tuple[Tensor, Tensor], Tensor, Tensor]:
-        """Keys [batch, m, d_mem] of m [batch, m, d_model] with the words they name, `at` as in `Picks`.
+        """Keys [batch, m, d_mem] with the words they name, m and `at` as in `Picks`.
 
         Returns:
             Both halves; those words alone, [batch, m, d_mem], and `Key.looked`, for who learns, else
             [batch, m, 0]. All in the keys' dtype, but what is looked.
         """
         looks = self.picks.looks(m, view, at=at)
-        known, words = _even(m), self.picks.of(looks, view).to(key.dtype)
+        words = self.picks.of(looks, view).to(key.dtype)
         parts = [half(words[..., i, :], self.width, i) for i in (0, 1)]
-        shares = torch.sigmoid(self.named(known)).to(key.dtype).chunk(2, dim=-1)
+        shares = torch.sigmoid(self.named(m)).to(key.dtype).chunk(2, dim=-1)
         first, second = (
             torch.addcmul(
                 (1 - share) / learnt.norm(dim=-1, keepdim=True).clamp(min=1e-12) * learnt,
@@ -184,7 +193,7 @@ class Names(nn.Module):
             )
             for learnt, share, part in zip(key.chunk(2, dim=-1), shares, parts, strict=True)
         )
-        first = torch.addcmul(first, first, project(self.W_r, known.to(key.dtype)))
+        first = torch.addcmul(first, first, project(self.W_r, m.to(key.dtype)))
         if not torch.is_grad_enabled():
             return (first, second), key[..., :0], key[..., :0]
         at = _stand(m, view.x) if at is None else at
@@ -219,13 +228,13 @@ class Copier(nn.Module):
         self.asked = Names(config)
         self.kept = Names(config)
 
-    def hear(self, x: Tensor, given: Tensor) -> Tensor:
-        """What is heard of what the memory gave, [batch, n, width]; x is [batch, n, d_model]."""
-        return torch.sigmoid(self.say(_even(x))) * given
+    def hear(self, view: View, given: Tensor) -> Tensor:
+        """What is heard of what the memory gave, [batch, n, width], by tokens with that in x already."""
+        return torch.sigmoid(self.say(view.even)) * given
 
     def word(self, m: Tensor, view: View, at: Tensor | None = None) -> Tensor:
-        """What tokens write behind their values, [batch, m, d_model] -> [batch, m, width]."""
-        own = OWN + self.own(_even(m)).squeeze(-1)
+        """What tokens write behind their values, m and `at` as in `Picks`: [batch, m, width]."""
+        own = OWN + self.own(m).squeeze(-1)
         return self.picks(m, view, own, at).squeeze(2).float()
 
 
@@ -247,5 +256,6 @@ def _looked(looks: Tensor, at: Tensor) -> Tensor:
     return torch.where(back < 0, 0.0, own).transpose(1, 2).flatten(2)
 
 
-def _even(x: Tensor) -> Tensor:
+def even(x: Tensor) -> Tensor:
+    """Each over its root mean square, float32."""
     return F.rms_norm(x.float(), x.shape[-1:], eps=EPS)

@@ -7,17 +7,20 @@ Equations: ARMT, arXiv 2407.04841; the sequential rule is ours (see `_in_turn`).
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 from torch.nn import functional as F
 
-from armt.copying import Copier, project
+from armt.copying import Copier, even, project
 from armt.features import bind, dpfp, product
 from armt.keys import Key, Source, Written
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
     from armt.config import ArmtConfig
@@ -78,14 +81,20 @@ class AssociativeMemory(nn.Module):
         return phi if self.rule == "paper" else F.normalize(phi, dim=-1)
 
     def read(
-        self, x: Tensor, W: Tensor, z: Tensor, view: View | None = None, source: Source | None = None
+        self,
+        x: Tensor,
+        W: Sequence[Tensor],
+        z: Sequence[Tensor],
+        view: View | None = None,
+        source: Source | None = None,
     ) -> Tensor:
         """What the memory adds to the stream: W^T phi(W_q x), over z . phi(W_q x) + EPS if there is a z.
 
         Args:
             x: the layer's input, [batch, n, d_model].
-            W: [batch, d_key, d_value]; zero before the first write, and then so is the result.
-            z: [batch, d_key].
+            W: of one part of the batch after the other, [rows, d_key, d_value] each; zero before the first
+                write, and then so is the result.
+            z: likewise, [rows, d_key].
             view: of a model that copies tokens, x among what it needs besides.
             source: what the last of the tokens write; then that is read too, each by those behind it: token t
                 reads with q_t what W holds before it, q_t W + sum_{s<t} (q_t . k_s) u_s, u as in `_in_turn`.
@@ -95,29 +104,34 @@ class AssociativeMemory(nn.Module):
         """
         with torch.autocast(x.device.type, enabled=False):
             query = self.query(x, view).phi
-            found = self._recall(query, W, z)
+            parts = zip(torch.split(query, [len(part) for part in W]), W, z, strict=True)
+            found = _whole([self._recall(*part) for part in parts])
             return (found if source is None else self._with_own(found, query, W, source)).to(x.dtype)
 
-    def read_into(self, view: View, W: Tensor, z: Tensor, source: Source | None = None) -> View:
+    def read_into(
+        self, view: View, W: Sequence[Tensor], z: Sequence[Tensor], source: Source | None = None
+    ) -> View:
         """With what `read` gives added to x and to what was heard."""
         with torch.autocast(view.x.device.type, enabled=False):
             found = self.read(view.x, W, z, view, source)
             if self.copier is None:
-                return view._replace(x=view.x + found)
+                return replace(view, x=view.x + found)
             value, word = found.tensor_split((view.x.shape[-1],), dim=-1)
-            x = view.x + value
-            heard = self.copier.hear(x, word).to(word.dtype)
-            return view._replace(x=x, heard=heard if view.heard is None else view.heard + heard)
+            view = replace(view, x=view.x + value)
+            heard = self.copier.hear(view, word).to(word.dtype)
+            return replace(view, heard=heard if view.heard is None else view.heard + heard)
 
-    def _with_own(self, found: Tensor, query: Tensor, W: Tensor, source: Source) -> Tensor:
+    def _with_own(self, found: Tensor, query: Tensor, W: Sequence[Tensor], source: Source) -> Tensor:
         """`found` [batch, n, d_value] and what the source's tokens, the last of n, wrote before each."""
         rows = None
         if not torch.is_grad_enabled():  # seldom in text with nothing to keep
             rows = (self.gate(source.logits) > 0).any(dim=1).nonzero().flatten()
             if not len(rows):
                 return found
-            source, query, W = source.rows(rows), query[rows], W[rows]
-        k, u, _, at = source.written or self._written(source, W)
+            source, query = source.rows(rows), query[rows]
+            each = [memory for part in W for memory in torch.split(part, 1)]
+            W = [each[row] for row in rows.tolist()]
+        k, u, _, at = source.written or self._written(source, _whole(W))
         writers = torch.arange(source.m.shape[1], device=k.device)
         behind = writers[:, None] > (writers if at is None else at)[..., None, :]
         own = (query[:, -len(writers) :].to(k.dtype) @ k.mT * behind) @ u
@@ -129,7 +143,8 @@ class AssociativeMemory(nn.Module):
         with torch.autocast(x.device.type, enabled=False):
             if self.copier is None:
                 return self._key(self.W_mq(x.float()), None, x, view)
-            return self._key(project(self.W_mq, x), self.copier.asked, x, view)
+            assert view is not None, "a model that copies tokens needs to see them"
+            return self._key(project(self.W_mq, x), self.copier.asked, view.even, view)
 
     def _key(
         self, key: Tensor, names: Names | None, m: Tensor, view: View | None, at: Tensor | None = None
@@ -173,25 +188,25 @@ class AssociativeMemory(nn.Module):
             z = z + self._novelty(k, z, first).mul(k).sum(dim=1) if self.use_denom else z
             return W, z, source.logits, key
 
-    def worked_out(self, source: Source, W: Tensor) -> Source:
+    def worked_out(self, source: Source, W: Sequence[Tensor]) -> Source:
         """With what the sequential rule writes of it, for who learns: else few rows need it, if any."""
         if not torch.is_grad_enabled():
             return source
-        with torch.autocast(W.device.type, enabled=False):
-            return source._replace(written=self._written(source, W))
+        with torch.autocast(source.m.device.type, enabled=False):
+            return source._replace(written=self._written(source, _whole(W)))
 
     def _written(self, source: Source, W: Tensor) -> Written:
         m, view, logits, _ = source
         at, seen = self._open(logits), None
         if at is not None:
             m, seen, logits = _taken(m, at), at + view.own.shape[1] - m.shape[1], logits.gather(1, at)
-        even, b = self._even(m), self.gate(logits).unsqueeze(-1)
-        v, names = self.W_mv(even), None if self.copier is None else self.copier.kept
-        key, a = self._key(self.W_mk(even), names, m, view, seen), torch.zeros_like(b)
+        x, known, b = self._even(m), even(m), self.gate(logits).unsqueeze(-1)
+        v, names = self.W_mv(x), None if self.copier is None else self.copier.kept
+        key, a = self._key(self.W_mk(x), names, known, view, seen), torch.zeros_like(b)
         if self.copier is not None:
-            a, takes = hard(self.W_ma(even)).chunk(2, dim=-1)
+            a, takes = hard(self.W_ma(x)).chunk(2, dim=-1)
             own = view.own[:, -m.shape[1] :] if seen is None else _taken(view.own, seen)
-            key = key._replace(word=self.copier.word(m, view, seen) - takes * own)
+            key = key._replace(word=self.copier.word(known, view, seen) - takes * own)
             v = torch.cat((v, key.word), dim=-1)
         u = self._in_turn(key.phi, v - (1 - a) * (key.phi @ W), b, a)
         return Written(key.phi, u, key._replace(gate=torch.cat((b, b * (1 - a)), dim=-1)), at)
@@ -205,8 +220,7 @@ class AssociativeMemory(nn.Module):
 
     def _even(self, m: Tensor) -> Tensor:
         """What keys, values and gates are taken from."""
-        m = m.float()
-        return F.rms_norm(m, m.shape[-1:], eps=EPS) if self.normalise_write else m
+        return even(m) if self.normalise_write else m.float()
 
     def _recall(self, phi: Tensor, W: Tensor, z: Tensor) -> Tensor:
         if not W.stride(0):  # segments of one session
@@ -240,6 +254,11 @@ class AssociativeMemory(nn.Module):
         length = k.square().sum(dim=-1, keepdim=True) + (EPS if self.rule == "paper" else 0.0)
         g = (1 - self._weight(k, z) / length).clamp(0, 1)
         return torch.where(first[:, None, None], torch.ones_like(g), g).detach()
+
+
+def _whole(parts: Sequence[Tensor]) -> Tensor:
+    """The batch that comes in these parts; of one part no copy."""
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts))
 
 
 def _taken(x: Tensor, at: Tensor) -> Tensor:

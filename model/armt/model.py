@@ -28,16 +28,6 @@ if TYPE_CHECKING:
     from armt.rows import RowPool
 
 
-def _starts(run: Tensor, state: MemoryState) -> MemoryState:
-    """The memory before each segment of a run that writes nothing: only the ids shown again differ."""
-    n, overlap = len(run), state.recent.shape[1]
-    shown = torch.cat((state.recent[0], run.flatten()))
-    recent = torch.stack([shown[i * run.shape[1] :][:overlap] for i in range(n)])
-    return MemoryState(
-        state.W.expand(-1, n, -1, -1), state.z.expand(-1, n, -1), state.segments.expand(n), recent
-    )
-
-
 class ArmtModel(nn.Module):
     """An associative recurrent memory transformer. It keeps no memory: states go in and come out.
 
@@ -92,7 +82,7 @@ class ArmtModel(nn.Module):
         """Absorb, and tell what was written with."""
         shorter = ids.shape[1] < self.config.segment_size
         assert ids.shape[1] == self.config.segment_size or (shorter and self.config.fold_tail)
-        return self._write(self._run(ids, state, heed_text=False)[1], ids, state)
+        return self._write(self._run(ids, [state], heed_text=False)[1], ids, state)
 
     def absorb_ahead(
         self, runs: Sequence[Tensor], states: Sequence[MemoryState], pool: RowPool | None = None
@@ -111,7 +101,7 @@ class ArmtModel(nn.Module):
         Returns:
             For each session how many of its segments were read, at least 1, and its memory after them.
         """
-        starts = [_starts(run, state) for run, state in zip(runs, states, strict=True)]
+        starts = [state.before_each(run) for run, state in zip(runs, states, strict=True)]
         ids = torch.cat(list(runs))
 
         def read(rows: slice) -> tuple[list[Source], list[bool]]:
@@ -137,7 +127,7 @@ class ArmtModel(nn.Module):
             rows = torch.tensor(list(writers.values()), device=self.device)
             layers = zip(*(sources for sources, _ in parts), strict=True)
             sources = [Source.cat(layer).rows(rows) for layer in layers]
-            before = [MemoryState.within(starts, slice(row, row + 1)) for row in writers.values()]
+            before = [p for row in writers.values() for p in MemoryState.within(starts, slice(row, row + 1))]
             after, _ = self._write(sources, ids[rows], MemoryState.cat(before))
             for row, i in enumerate(writers):
                 (count, memory), written = found[i], after.row(row)
@@ -146,7 +136,7 @@ class ArmtModel(nn.Module):
 
     def forward_segment(self, ids: Tensor, state: MemoryState) -> tuple[Tensor, MemoryState]:
         """Absorb, with logits: ids [batch, n <= segment_size] -> [batch, n, vocab] and the new memories."""
-        hidden, sources = self._run(ids, state, heed_text=True)
+        hidden, sources = self._run(ids, [state], heed_text=True)
         # A token that has seen the next one cannot be asked for it, and a prompt reads but does not write.
         if self.config.bidirectional or self.config.reads_within:
             hidden = self.hidden(ids, state)
@@ -184,23 +174,23 @@ class ArmtModel(nn.Module):
         reach = max(0, held - self.config.conv)  # what the convolution of new tokens looks back to
         shown = torch.cat((state.recent, ids), dim=1)
         x = self._embed(shown[:, reach:], layout)[:, held - reach :]
-        positions = self._positions(state, held, x.shape[1]) if layout is None else layout.positions
+        positions = self._positions(state.segments, held, x.shape[1]) if layout is None else layout.positions
         x, rotary = self.backbone.place(x, positions)
         mask = None if layout is None else layout.mask
-        slots = self._slots(state)
+        slots = self._slots([state])
         view = self._view(x, shown, layout)
         for layer in range(self.config.num_layers):
             if self.config.reads_within:
-                view = view._replace(x=self.backbone.run(layer, view.x, rotary, cache, mask))
+                view = dataclasses.replace(view, x=self.backbone.run(layer, view.x, rotary, cache, mask))
             if layer in slots:
                 memory, W, z = slots[layer]
                 if queries is not None:
                     query = memory.query(view.x, view)
-                    query = query._replace(word=query.phi @ W[..., self.config.d_model :])
+                    query = query._replace(word=query.phi @ W[0][..., self.config.d_model :])
                     queries.append(Key(*(part[:, -n:] for part in query)))
                 view = memory.read_into(view, W, z)
             if not self.config.reads_within:
-                view = view._replace(x=self.backbone.run(layer, view.x, rotary, cache, mask))
+                view = dataclasses.replace(view, x=self.backbone.run(layer, view.x, rotary, cache, mask))
         return self._said(view, shown, layout)[:, -n:]
 
     def head(self, hidden: Tensor) -> Tensor:
@@ -234,27 +224,34 @@ class ArmtModel(nn.Module):
     def _associative(self) -> Iterable[AssociativeMemory]:
         return cast("Iterable[AssociativeMemory]", self.memories)
 
-    def _slots(self, state: MemoryState) -> dict[int, tuple[AssociativeMemory, Tensor, Tensor]]:
-        """By block index: what reads and writes there, and its W and z."""
-        layers = zip(self._associative, state.W, state.z, strict=True)
-        return dict(zip(self.config.memory_layers, layers, strict=True))
+    def _slots(
+        self, parts: Sequence[MemoryState]
+    ) -> dict[int, tuple[AssociativeMemory, list[Tensor], list[Tensor]]]:
+        """By block index: what reads and writes there, and its W and z of each part of the batch."""
+        slots = enumerate(zip(self.config.memory_layers, self._associative, strict=True))
+        return {at: (memory, [p.W[i] for p in parts], [p.z[i] for p in parts]) for i, (at, memory) in slots}
 
-    def _run(self, ids: Tensor, state: MemoryState, *, heed_text: bool) -> tuple[Tensor, list[Source]]:
+    def _run(
+        self, ids: Tensor, parts: Sequence[MemoryState], *, heed_text: bool
+    ) -> tuple[Tensor, list[Source]]:
         """Run text and memory tokens, reading only: the text's last output, and what each memory is to write.
 
+        The rows' memories come in parts, one after the other, so that none is copied for many rows to read.
         Without `heed_text` nothing is computed that no memory depends on, and the first result is of no use.
         """
         batch, overlap, both_ways = len(ids), self.config.overlap, self.config.bidirectional
         writers = self.config.num_mem_tokens or ids.shape[1] + (overlap if both_ways else 0)
-        ids = torch.cat((state.recent, ids), dim=1)
+        recent = torch.cat([part.recent for part in parts])
+        segments = torch.cat([part.segments for part in parts])
+        ids = torch.cat((recent, ids), dim=1)
         n = ids.shape[1]
         mask = ids.new_ones(1, 1, n, n, dtype=torch.bool) if both_ways else None
         text = self._embed(ids)
         x = torch.cat((text, self.memory_tokens.to(text.dtype).expand(batch, -1, -1)), dim=1)
-        x, rotary = self.backbone.place(x, self._positions(state, 0, n, write=True))
+        x, rotary = self.backbone.place(x, self._positions(segments, 0, n, write=True))
         view = self._view(x, ids)
         sources: list[Source] = []
-        slots, top = self._slots(state), self.config.memory_layers[-1]
+        slots, top = self._slots(parts), self.config.memory_layers[-1]
         for layer in range(self.config.num_layers if heed_text else top + 1):
             if layer in slots and not self.config.reads_within:
                 memory, W, z = slots[layer]
@@ -266,7 +263,7 @@ class ArmtModel(nn.Module):
             if layer in slots:
                 memory, W, z = slots[layer]
                 sources.append(memory.source(x[:, -writers:], view))
-            view = view._replace(x=x)
+            view = dataclasses.replace(view, x=x)
             if layer in slots and layer != top and self.config.reads_within:
                 sources[-1] = memory.worked_out(sources[-1], W)
                 view = memory.read_into(view, W, z, sources[-1])
@@ -275,13 +272,13 @@ class ArmtModel(nn.Module):
     def _write(self, sources: Sequence[Source], ids: Tensor, state: MemoryState) -> tuple[MemoryState, Trace]:
         """The memories after a segment, from what `_run` gave for it, and what they were written with."""
         first = state.segments == 0
-        pairs = zip(sources, self._slots(state).values(), strict=True)
-        written = (memory.write(source, W, z, first) for source, (memory, W, z) in pairs)
+        layers = zip(self._associative, sources, state.W, state.z, strict=True)
+        written = (memory.write(source, W, z, first) for memory, source, W, z in layers)
         Ws, zs, logits, keys = zip(*written, strict=True)
         after = dataclasses.replace(state.past(ids, 1), W=torch.stack(Ws), z=torch.stack(zs))
         return after, Trace(torch.stack(logits), keys)
 
-    def _positions(self, state: MemoryState, start: int, n: int, *, write: bool = False) -> Tensor:
+    def _positions(self, segments: Tensor, start: int, n: int, *, write: bool = False) -> Tensor:
         """Position ids of n tokens from `start` on and, if writing, of memory tokens; [1 or batch, n]."""
         config, extra = self.config, self.config.num_mem_tokens if write else 0
         positions = torch.arange(start, start + n + extra, device=self.device).unsqueeze(0)
@@ -289,7 +286,7 @@ class ArmtModel(nn.Module):
             positions[:, n:] += int(config.backbone["n_positions"]) - start - n
         if not config.positions_run_on:
             return positions
-        positions = positions + state.segments.unsqueeze(1) * (config.segment_size + config.num_mem_tokens)
+        positions = positions + segments.unsqueeze(1) * (config.segment_size + config.num_mem_tokens)
         available = int(config.backbone["n_positions"])
         if int(positions.max()) >= available:
             raise PositionError(

@@ -55,14 +55,14 @@ class MemoryState:
         )
 
     @classmethod
-    def within(cls, states: Sequence[MemoryState], rows: slice) -> MemoryState:
-        """Of the batch that `cat` would make these rows, start to stop; where one has them all, a view."""
+    def within(cls, states: Sequence[MemoryState], rows: slice) -> list[MemoryState]:
+        """The parts of `states` that are these rows, start to stop, of the batch that `cat` would make."""
         first, found = 0, []
         for state in states:
             if first < rows.stop and rows.start < first + state.batch:
                 found.append(state.view(slice(max(0, rows.start - first), rows.stop - first)))
             first += state.batch
-        return cls.cat(found)
+        return found
 
     @property
     def batch(self) -> int:
@@ -100,6 +100,14 @@ class MemoryState:
         """The same memories behind so many segments, whose ids are [batch, n], that wrote nothing."""
         recent = torch.cat((self.recent, ids), dim=1)[:, ids.shape[1] :]
         return MemoryState(self.W, self.z, self.segments + segments, recent)
+
+    def before_each(self, run: Tensor) -> MemoryState:
+        """One session's memory before each segment of a run [n, size] that writes nothing; no copy of W."""
+        n, overlap = len(run), self.recent.shape[1]
+        shown = torch.cat((self.recent[0], run.flatten()))
+        recent = torch.stack([shown[i * run.shape[1] :][:overlap] for i in range(n)])
+        W, z = self.W.expand(-1, n, -1, -1), self.z.expand(-1, n, -1)
+        return MemoryState(W, z, self.segments.expand(n), recent)
 
     def to(self, device: torch.device | str) -> MemoryState:
         """The same memory on another device."""

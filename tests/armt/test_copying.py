@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import TYPE_CHECKING, TypeVar
 
@@ -17,6 +18,10 @@ from armt.layout import Layout
 from armt.spelling import codes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from torch import Tensor
+
     from armt.config import ArmtConfig
 
 Module = TypeVar("Module", bound=torch.nn.Module)
@@ -56,10 +61,15 @@ def a_segment(n: int = 5) -> View:
     return View(torch.randn(1, n, 32), torch.randn(1, n, WIDTH), torch.randn(1, n, WIDTH))
 
 
+def parts(view: View) -> Iterator[Tensor]:
+    """What a segment's tokens are, their codes and what they heard."""
+    return (part for part in (view.x, view.own, view.heard) if part is not None)
+
+
 def test_a_token_that_prefers_itself_writes_its_own_code():
     view = a_segment()
 
-    found = copier(own=CERTAIN, again=-CERTAIN).word(view.x, view)
+    found = copier(own=CERTAIN, again=-CERTAIN).word(view.even, view)
 
     torch.testing.assert_close(found, view.own)
 
@@ -67,7 +77,7 @@ def test_a_token_that_prefers_itself_writes_its_own_code():
 def test_a_token_that_repeats_writes_what_it_heard():
     view = a_segment()
 
-    found = copier(own=CERTAIN, again=CERTAIN).word(view.x, view)
+    found = copier(own=CERTAIN, again=CERTAIN).word(view.even, view)
 
     torch.testing.assert_close(found, view.heard)
 
@@ -75,7 +85,7 @@ def test_a_token_that_repeats_writes_what_it_heard():
 def test_a_token_without_a_preference_writes_a_little_of_all_before_it():
     view = a_segment()
 
-    found = copier(own=-4.0, again=-CERTAIN).word(view.x[:, -2:], view)
+    found = copier(own=-4.0, again=-CERTAIN).word(view.even[:, -2:], view)
 
     own = view.own
     torch.testing.assert_close(found, torch.stack([own[:, :4].mean(dim=1), own.mean(dim=1)], dim=1))
@@ -89,28 +99,27 @@ def test_what_comes_later_changes_no_word(n: int, words: int, seed: int) -> None
     picks.requires_grad_(False)
     view = a_segment(8)
 
-    shorter = picks(view.x[:, :n], View(*(part[:, :n] for part in view[:3])))
+    shorter = picks(view.even[:, :n], View(*(part[:, :n] for part in parts(view))))
 
-    torch.testing.assert_close(picks(view.x, view)[:, :n], shorter)
-    torch.testing.assert_close(picks(view.x[:, -2:], view), picks(view.x, view)[:, -2:])
+    torch.testing.assert_close(picks(view.even, view)[:, :n], shorter)
+    torch.testing.assert_close(picks(view.even[:, -2:], view), picks(view.even, view)[:, -2:])
 
 
 def test_before_the_first_memory_is_as_if_every_token_had_heard_nothing():
     picks = Picks(tiny.config(num_mem_tokens=0, features="product", copying=WIDTH), 2)
     torch.nn.init.normal_(picks.W_ph.weight)
-    silent = a_segment()._replace(heard=torch.zeros(1, 5, WIDTH))
+    silent = dataclasses.replace(a_segment(), heard=torch.zeros(1, 5, WIDTH))
 
     with torch.no_grad():
-        torch.testing.assert_close(
-            picks(silent.x, silent._replace(heard=None)), picks(silent.x, silent), atol=1e-6, rtol=1e-5
-        )
+        before = picks(silent.even, dataclasses.replace(silent, heard=None))
+        torch.testing.assert_close(before, picks(silent.even, silent), atol=1e-6, rtol=1e-5)
 
 
 def test_a_memory_is_asked_in_the_streams_own_dtype_and_with_the_same_key():
     torch.manual_seed(0)
     memory = tiny.model(num_mem_tokens=0, features="bind", copying=WIDTH).memories[0]
     view = a_segment()
-    rounded = View(*(part.bfloat16() for part in view[:3]))
+    rounded = View(*(part.bfloat16() for part in parts(view)))
 
     with torch.no_grad():
         full, half = memory.query(view.x, view).phi, memory.query(rounded.x, rounded).phi
@@ -123,15 +132,15 @@ def test_a_token_picks_of_those_alone_that_it_sees():
     view = a_segment(4)
     alone = Layout(torch.arange(4)[None], torch.eye(4, dtype=torch.bool)[None, None], torch.full((1, 4), -1))
 
-    found = copier(again=-CERTAIN).word(view.x, view._replace(layout=alone))
+    found = copier(again=-CERTAIN).word(view.even, dataclasses.replace(view, layout=alone))
 
     torch.testing.assert_close(found, view.own)
 
 
 def test_a_key_names_in_each_half_the_word_that_was_picked_for_it():
     config = tiny.config(num_mem_tokens=0, features="product", d_mem=8, copying=WIDTH)
-    view = a_segment(4)._replace(own=codes(4, WIDTH)[None])
-    like_the_second = view.x[:, 1:2]
+    view = dataclasses.replace(a_segment(4), own=codes(4, WIDTH)[None])
+    like_the_second = view.even[:, 1:2]
 
     halves, words, _ = names(named=CERTAIN, config=config)(torch.randn(1, 1, 8), like_the_second, view)
 
@@ -145,18 +154,18 @@ def test_a_key_that_names_nothing_is_what_it_was_but_for_the_length_of_its_halve
     config = tiny.config(num_mem_tokens=0, features="product", d_mem=8, copying=WIDTH)
     view, key = a_segment(4), torch.randn(1, 4, 8)
 
-    found, *_ = names(named=-CERTAIN, config=config)(key, view.x, view)
+    found, *_ = names(named=-CERTAIN, config=config)(key, view.even, view)
 
     torch.testing.assert_close(product(torch.cat(found, dim=-1)), product(key))
 
 
 def test_a_name_that_is_uncertain_is_no_louder_for_it():
     config = tiny.config(num_mem_tokens=0, features="product", d_mem=8, copying=WIDTH)
-    view = a_segment(4)._replace(own=codes(4, WIDTH)[None])
+    view = dataclasses.replace(a_segment(4), own=codes(4, WIDTH)[None])
     undecided = names(named=CERTAIN, config=config)
     undecided.picks.W_pq.weight.zero_()
 
-    (found, _), *_ = undecided(torch.randn(1, 1, 8), view.x[:, -1:], view)
+    (found, _), *_ = undecided(torch.randn(1, 1, 8), view.even[:, -1:], view)
 
     torch.testing.assert_close(found[0, 0], 2 * view.own[0, :, :4].mean(dim=0))
 
@@ -174,7 +183,7 @@ def test_who_learns_is_told_how_much_a_half_looks_at_each_word_by_how_far_back_i
     heard = torch.zeros(1, n, WIDTH) if memory == "heard" else None
     view = View(torch.randn(1, n, 32), torch.eye(WIDTH)[None, :n], heard)
 
-    _, words, looked = made(torch.randn(1, m, 2 * WIDTH), view.x[:, n - m :], view)
+    _, words, looked = made(torch.randn(1, m, 2 * WIDTH), view.even[:, n - m :], view)
 
     first, second = looked.view(m, 2, REACH).unbind(1)
     for i, t in enumerate(range(n - m, n)):
@@ -189,7 +198,7 @@ def test_a_token_looks_less_at_what_is_further_back():
     made = copier(own=-4.0, again=-CERTAIN)
     made.picks.far.fill_(math.log(2))
 
-    found = made.word(view.x[:, -1:], view)
+    found = made.word(view.even[:, -1:], view)
 
     shares = torch.tensor([1, 2, 4]) / 7
     torch.testing.assert_close(found[0, 0], shares @ view.own[0])
@@ -199,7 +208,7 @@ def test_a_token_looks_less_at_what_is_further_back():
 def test_the_gate_decides_how_much_is_heard(say: float, share: float) -> None:
     view = a_segment()
 
-    torch.testing.assert_close(copier(say=say).hear(view.x, view.heard), share * view.heard)
+    torch.testing.assert_close(copier(say=say).hear(view, view.heard), share * view.heard)
 
 
 def test_a_token_whose_code_was_heard_is_said_whatever_it_is():

@@ -94,8 +94,9 @@ def test_what_is_read_agrees_with_the_reference(
     x = torch.randn(len(ages), n, config.d_model)
     W, z = batched(config, memories)
 
-    found = layer.read(x, W, z)
+    found = layer.read(x, W.split(1), z.split(1))
 
+    torch.testing.assert_close(found, layer.read(x, [W], [z]))
     for row, memory in enumerate(memories):
         for t in range(n):
             seen = reference.Seen.of(x[row, : t + 1])
@@ -159,7 +160,7 @@ def test_an_empty_memory_adds_nothing_to_the_stream() -> None:
     for rule in RULES:
         config = tiny.config(**rule)
         W, z = batched(config, [None, None])
-        assert not layer_of(config).read(torch.randn(2, 5, config.d_model), W, z).any()
+        assert not layer_of(config).read(torch.randn(2, 5, config.d_model), [W], [z]).any()
 
 
 def test_the_closed_form_of_the_sequential_rule_is_the_delta_rule_token_by_token() -> None:
@@ -221,7 +222,7 @@ def test_neither_reading_nor_writing_changes_the_memory_it_was_given() -> None:
         W, z = batched(config, [aged(config, layer, 2)])
         W_before, z_before = W.clone(), z.clone()
 
-        layer.read(torch.randn(1, 4, config.d_model), W, z)
+        layer.read(torch.randn(1, 4, config.d_model), [W], [z])
         write(layer, torch.randn(1, 3, config.d_model), W, z, first=torch.tensor([False]))
 
         assert torch.equal(W, W_before)
@@ -237,7 +238,7 @@ def test_the_arithmetic_stays_float32_under_autocast_and_with_bfloat16_streams()
 
     with torch.autocast("cpu", torch.bfloat16):
         found = write(layer, x, W, z, first=torch.tensor([False]))
-        read = layer.read(x, W, z)
+        read = layer.read(x, [W], [z])
 
     assert read.dtype == torch.bfloat16
     assert torch.equal(found[0], expected[0])

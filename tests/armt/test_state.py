@@ -27,7 +27,8 @@ def test_rows_within_several_batches_are_those_of_all_in_one(sizes: list[int], d
     start = data.draw(st.integers(0, sum(sizes) - 1))
     stop = data.draw(st.integers(start + 1, sum(sizes)))
 
-    found, meant = MemoryState.within(parts, slice(start, stop)), MemoryState.cat(parts)
+    found = MemoryState.cat(MemoryState.within(parts, slice(start, stop)))
+    meant = MemoryState.cat(parts)
 
     assert found.batch == stop - start
     for mine, theirs in ((found.W, meant.W[:, start:stop]), (found.z, meant.z[:, start:stop])):
@@ -36,9 +37,11 @@ def test_rows_within_several_batches_are_those_of_all_in_one(sizes: list[int], d
     assert torch.equal(found.recent, meant.recent[start:stop])
 
 
-def test_rows_within_one_batch_are_not_copied():
-    whole = drawn(3)
+def test_rows_within_several_batches_are_not_copied():
+    first, second = drawn(2), drawn(3)
 
-    found = MemoryState.within([drawn(2), whole, drawn(1)], slice(3, 5))
+    one, other = MemoryState.within([first, second, drawn(1)], slice(1, 4))
 
-    assert found.W.data_ptr() == whole.W[:, 1:].data_ptr()
+    assert one.W.data_ptr() == first.W[:, 1:].data_ptr()
+    assert other.W.data_ptr() == second.W.data_ptr()
+    assert other.batch == 2
