@@ -179,6 +179,20 @@ def test_what_a_word_is_depends_on_it_alone(ids: list[int]) -> None:
         torch.testing.assert_close(whole[end - 1], last)
 
 
+@settings(deadline=None)
+@given(st.integers(1, 3), st.integers(1, 12), st.integers(0, 2**31))
+def test_words_of_several_tokens_are_the_same_where_they_alone_are_worked_out(
+    rows: int, n: int, seed: int
+) -> None:
+    words = spelled()
+    ids = torch.randint(len(SPELLED), (rows, n), generator=torch.Generator().manual_seed(seed))
+
+    with torch.no_grad():  # as reading does, where time counts
+        alone = words.ended(ids)
+
+    assert torch.equal(alone, words.ended(ids))
+
+
 def test_words_are_found_in_questions_that_stand_anywhere_too():
     words = spelled()
     ids = torch.tensor([[2, 1, 3, 4]])  # "the", and behind it the questions "." and "observ"
