@@ -94,8 +94,10 @@ class Words(nn.Module):
         Only behind a word is it known where it ends: of "conservatory" a token in it is "conserv".
         """
         runs, codes = self._runs(ids, layout), self.codes.to(dtype)
-        seldom = layout is None and not torch.is_grad_enabled()
-        so_far = self._where_longer(ids, runs, codes) if seldom else self._so_far(ids, runs, layout, codes)
+        if layout is None and not torch.is_grad_enabled():
+            so_far = self._where_longer(ids, runs, codes)
+        else:
+            so_far = self._so_far(ids, runs, layout, codes)
         (before,) = earlier(so_far, 1, layout)
         return before * (1 - runs[0]).to(dtype)
 
@@ -142,9 +144,8 @@ class Words(nn.Module):
         """`_so_far` of plain rows, worked out only for words of several tokens."""
         joined = runs[0].squeeze(-1) > 0
         longer = (joined | F.pad(joined[:, 1:], (0, 1))).flatten().nonzero().flatten()
-        words = [
-            run.reshape(1, -1, 1)[:, longer] for run in runs
-        ]  # one row, in which each word is still whole
+        # All in one row, in which each word is still whole.
+        words = [run.reshape(1, -1, 1)[:, longer] for run in runs]
         found = F.embedding(ids, codes).flatten(0, 1)
         found[longer] = cls._so_far(ids.reshape(1, -1)[:, longer], words, None, codes)[0]
         return found.view(*ids.shape, -1)
