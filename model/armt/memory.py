@@ -200,7 +200,8 @@ class AssociativeMemory(nn.Module):
         at, seen = self._open(logits), None
         if at is not None:
             m, seen, logits = _taken(m, at), at + view.own.shape[1] - m.shape[1], logits.gather(1, at)
-        x, known, b = self._even(m), even(m), self.gate(logits).unsqueeze(-1)
+        x, b = self._even(m), self.gate(logits).unsqueeze(-1)
+        known = x if self.normalise_write else even(m)
         v, names = self.W_mv(x), None if self.copier is None else self.copier.kept
         key, a = self._key(self.W_mk(x), names, known, view, seen), torch.zeros_like(b)
         if self.copier is not None:
