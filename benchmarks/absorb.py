@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from armt import checkpoint
+from armt import checkpoint, hardware
 from armt.rows import RowPool
 from armt.text import TextState
 from armt_lab import books
@@ -68,6 +68,7 @@ def main() -> None:
     parser.add_argument("--segments", type=int, default=8192, help="each way")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
+    hardware.keep_freed_memory()
     loaded = checkpoint.load(options.model)
     assert loaded.tokenizer is not None, "the model has no tokenizer"
     text = "\n\n".join(book.text for book in books.load(options.books))

@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+import ctypes
+import sys
+
 import torch
 
 from armt.errors import ConfigError
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Parameters of glibc's `mallopt`."""
+
+HELD, LARGE = 2**31 - 1, 2**25
+"""Bytes of freed memory that may be kept, and of a block that is given back: the most that glibc takes."""
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep the memory of freed tensors for the next ones, for all of this process.
+
+    By default glibc gives it back to the system whenever some megabytes are free, which is after almost every
+    operation on many segments: the next one faults each page in anew. Other C libraries are left as they are.
+    """
+    if sys.platform == "linux" and (mallopt := getattr(ctypes.CDLL(None), "mallopt", None)):
+        mallopt(M_TRIM_THRESHOLD, HELD)
+        mallopt(M_MMAP_THRESHOLD, LARGE)
 
 
 def device(name: str) -> torch.device:

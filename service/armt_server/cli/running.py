@@ -35,6 +35,7 @@ def run(given: Mapping[str, Any]) -> None:
         ServerError: what is wrong with a setting, the port, the store or the model; nothing listens yet.
     """
     settings = Settings(**given)
+    hardware.keep_freed_memory()
     with _leaving_on_signals(), _bound(settings.host, settings.port) as listening:
         asyncio.run(_serve(settings, listening))
 
