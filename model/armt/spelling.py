@@ -93,11 +93,11 @@ class Words(nn.Module):
 
         Only behind a word is it known where it ends: of "conservatory" a token in it is "conserv".
         """
-        runs, codes = self._runs(ids, layout), self.codes.to(dtype)
+        runs = self._runs(ids, layout)
         if layout is None and not torch.is_grad_enabled():
-            so_far = self._where_longer(ids, runs, codes)
+            so_far = self._where_longer(ids, runs, self.codes, dtype)
         else:
-            so_far = self._so_far(ids, runs, layout, codes)
+            so_far = self._so_far(ids, runs, layout, self.codes).to(dtype)
         (before,) = earlier(so_far, 1, layout)
         return before * (1 - runs[0]).to(dtype)
 
@@ -140,14 +140,14 @@ class Words(nn.Module):
         return torch.where(within > 0, blocks + more, logits + LOUD * clear)
 
     @classmethod
-    def _where_longer(cls, ids: Tensor, runs: list[Tensor], codes: Tensor) -> Tensor:
+    def _where_longer(cls, ids: Tensor, runs: list[Tensor], codes: Tensor, dtype: torch.dtype) -> Tensor:
         """`_so_far` of plain rows, worked out only for words of several tokens."""
         joined = runs[0].squeeze(-1) > 0
         longer = (joined | F.pad(joined[:, 1:], (0, 1))).flatten().nonzero().flatten()
         # All in one row, in which each word is still whole.
         words = [run.reshape(1, -1, 1)[:, longer] for run in runs]
-        found = F.embedding(ids, codes).flatten(0, 1)
-        found[longer] = cls._so_far(ids.reshape(1, -1)[:, longer], words, None, codes)[0]
+        found = F.embedding(ids, codes).to(dtype).flatten(0, 1)
+        found[longer] = cls._so_far(ids.reshape(1, -1)[:, longer], words, None, codes)[0].to(dtype)
         return found.view(*ids.shape, -1)
 
     @staticmethod
