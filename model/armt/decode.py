@@ -109,7 +109,8 @@ class _Fork:
 
     @torch.inference_mode()
     def _absorb(self, ids: Sequence[int]) -> None:
-        self._state = self._model.absorb(self._tensor(ids), self._state)
+        # As `absorb`, without what is seldom needed: a tail that opens no gate writes nothing.
+        ((_, self._state),) = self._model.absorb_ahead([self._tensor(ids)], [self._state])
 
     @torch.inference_mode()
     def _extend(self, ids: Sequence[int]) -> Tensor:

@@ -94,7 +94,7 @@ class ArmtModel(nn.Module):
         dropped, for it had the wrong memory before it. Without a hard gate (`reads_ahead`) that is the first.
 
         Args:
-            runs: for each session its next segments, [n >= 1, segment_size] int64.
+            runs: for each session its next segments, [n >= 1, segment_size] int64, or one as in `absorb`.
             states: the sessions' memories, batch 1 each; left as they are.
             pool: threads that share the segments.
 
