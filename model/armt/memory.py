@@ -209,7 +209,8 @@ class AssociativeMemory(nn.Module):
             own = view.own[:, -m.shape[1] :] if seen is None else _taken(view.own, seen)
             key = key._replace(word=self.copier.word(known, view, seen) - takes * own)
             v = torch.cat((v, key.word), dim=-1)
-        u = self._in_turn(key.phi, v - (1 - a) * (key.phi @ W), b, a)
+        had = key.phi @ W
+        u = self._in_turn(key.phi, self._lacking(v, had, a) - (1 - a) * had, b, a)
         return Written(key.phi, u, key._replace(gate=torch.cat((b, b * (1 - a)), dim=-1)), at)
 
     def _open(self, logits: Tensor) -> Tensor | None:
@@ -233,6 +234,22 @@ class AssociativeMemory(nn.Module):
     def _weight(phi: Tensor, z: Tensor) -> Tensor:
         return phi @ z.unsqueeze(-1) + EPS
 
+    def _lacking(self, v: Tensor, had: Tensor, a: Tensor) -> Tensor:
+        """What of v is not there yet where it is added: v (1 - a s), s how much of v its key had, 0 to 1.
+
+        Of the learnt value and of the word each. What is told again and again so adds up to once; a sum of it
+        all grows until whatever is read is drowned by it (docs/experiments.md, 36).
+
+        Args:
+            v: what is to be kept, [.., d_value].
+            had: what the key had before the segment, likewise.
+            a: as in `_in_turn`, [.., 1].
+        """
+        if self.copier is None:
+            return v
+        parts = (part.tensor_split((self.W_mv.out_features,), dim=-1) for part in (v, had))
+        return torch.cat([new * (1 - a * _share(new, old)) for new, old in zip(*parts, strict=True)], dim=-1)
+
     @staticmethod
     def _in_turn(k: Tensor, error: Tensor, b: Tensor, a: Tensor) -> Tensor:
         """The delta rule applied token by token, in closed form.
@@ -242,8 +259,8 @@ class AssociativeMemory(nn.Module):
         (V - diag(c) K W). For unit keys and a = 0 each step is a contraction, so W stays bounded where the
         official sum over tokens with like keys overshoots. Where tokens are copied a is the first of two
         gates, `hard` of W_a m: at 1 what is written is added to what the key has (Hebb's rule), so that a key
-        can have several words; the second is how much of a token's own code is taken from what it writes, so
-        that they can lose one.
+        can have several words, and v_i is what `_lacking` leaves of it; the second is how much of a token's
+        own code is taken from what it writes, so that they can lose one.
         """
         overlap = torch.tril((1 - a) * b * (k @ k.mT), diagonal=-1)
         return torch.linalg.solve_triangular(overlap, b * error, upper=False, unitriangular=True)
@@ -255,6 +272,12 @@ class AssociativeMemory(nn.Module):
         length = k.square().sum(dim=-1, keepdim=True) + (EPS if self.rule == "paper" else 0.0)
         g = (1 - self._weight(k, z) / length).clamp(0, 1)
         return torch.where(first[:, None, None], torch.ones_like(g), g).detach()
+
+
+def _share(new: Tensor, old: Tensor) -> Tensor:
+    """How much of `new` [.., width] there is in `old`, from 0 to 1, [.., 1]; without gradient."""
+    length = new.square().sum(dim=-1, keepdim=True).clamp(min=EPS)
+    return ((new * old).sum(dim=-1, keepdim=True) / length).clamp(0, 1).detach()
 
 
 def _whole(parts: Sequence[Tensor]) -> Tensor:

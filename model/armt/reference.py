@@ -57,6 +57,11 @@ def phi(config: ArmtConfig, x: Tensor) -> Tensor:
     return dpfp(x, normalise=config.write_rule != "paper")
 
 
+def nothing(config: ArmtConfig) -> LayerMemory:
+    """What one layer remembers before the first segment."""
+    return LayerMemory(torch.zeros(config.d_key, config.d_value), torch.zeros(config.d_key))
+
+
 def dpfp(x: Tensor, *, normalise: bool) -> Tensor:
     """DPFP of one key or query: x [d_mem] -> [6 * d_mem]."""
     u = torch.cat([x.clamp(min=0), (-x).clamp(min=0)])
@@ -90,14 +95,17 @@ def write(
     memory: LayerMemory | None,
     m: Tensor,
     seen: Seen | None = None,
+    *,
+    first: LayerMemory | None = None,
 ) -> LayerMemory:
     """The memory after a segment, from the layer's output at the tokens that write, m [writers, d_model].
 
     Where tokens are copied those that write are the last of those in view, `seen`. The official rules compare
     every token with the memory before the segment; the sequential rule compares it with the memory that the
-    token before it left.
+    token before it left, and what it adds with the memory before the segment: `first`, if that is another.
     """
-    W, z = memory or (m.new_zeros(config.d_key, config.d_value), m.new_zeros(config.d_key))
+    W, z = memory or nothing(config)
+    first = first or LayerMemory(W, z)
     for t, output in enumerate(m):
         token = even(output) if config.normalise_write else output
         key, value, adds = layer.W_mk.weight @ token, layer.W_mv.weight @ token, 0.0
@@ -107,6 +115,10 @@ def write(
             adds, takes = ((1.2 * torch.sigmoid(layer.W_ma(token)) - 0.1).clamp(0, 1)).tolist()
             value = torch.cat((value, word_written(layer.copier, output, view) - takes * view.own[-1]))
         key = phi(config, key)
+        if adds:
+            had, width = first.W.T @ key, config.d_model
+            parts = ((value[:width], had[:width]), (value[width:], had[width:]))
+            value = torch.cat([lacking(*part, adds) for part in parts])
         strength = torch.sigmoid(linear(layer.W_mb, token))
         if config.gate == "hard":
             strength = (1.2 * strength - 0.1).clamp(0, 1)
@@ -118,6 +130,12 @@ def write(
         if config.use_denom:
             z = z + novelty(config, memory, key) * key
     return LayerMemory(W, z)
+
+
+def lacking(new: Tensor, had: Tensor, adds: float) -> Tensor:
+    """What is to be written of something new, by as much as it adds less what of that there was before."""
+    share = float(new @ had) / max(float(new @ new), EPSILON)
+    return new * (1 - adds * min(max(share, 0.0), 1.0))
 
 
 def novelty(config: ArmtConfig, memory: LayerMemory | None, key: Tensor) -> float:
@@ -219,10 +237,11 @@ def run(
         outputs.append((x[0], seen))
         if index in layers and config.reads_within:
             layer, memory, reads = layers[index], memories.get(index), []
+            first = memory or nothing(config)
             for t in range(x.shape[1]):
                 reads.append(remembered(config, layer, memory, Seen(x[0], own, heard).up_to(t)))
                 if within is not None and t >= within:
-                    memory = write(config, layer, memory, x[0][t : t + 1], seen.up_to(t))
+                    memory = write(config, layer, memory, x[0][t : t + 1], seen.up_to(t), first=first)
             x, heard = hear(config, layer, x, heard, torch.stack(reads))
     return x[0], heard, outputs
 

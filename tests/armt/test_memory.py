@@ -198,6 +198,19 @@ def test_words_can_be_added_to_those_that_a_key_has_and_taken_from_them() -> Non
     torch.testing.assert_close(kept(4), football + apple)
 
 
+def test_what_is_added_again_and_again_is_there_once_and_can_still_be_taken_away() -> None:
+    layer, (milk, apple) = layer_of(tiny.config(copying=64, num_mem_tokens=0)), torch.eye(64)[:2]
+    value, a = torch.randn(layer.W_mv.out_features), torch.ones(1)
+    had = torch.zeros(len(value) + 64)
+    for _ in range(3):
+        for word in (milk, apple):
+            had = had + layer._lacking(torch.cat((value, word)), had, a)
+    torch.testing.assert_close(had, torch.cat((value, milk + apple)))
+
+    taken = had + layer._lacking(torch.cat((-value, -milk)), had, a)
+    torch.testing.assert_close(taken, had - torch.cat((value, milk)))
+
+
 def test_like_keys_make_the_official_sum_overshoot_and_the_sequential_rule_does_not() -> None:
     torch.manual_seed(0)
     norms = {}

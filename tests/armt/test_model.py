@@ -109,7 +109,11 @@ def test_logits_and_memories_of_a_whole_text_agree_with_the_reference(options: d
             found, state = model.forward_segment(segment, state)
             logits.append(found[0])
             W, z = stacked(model, memories)
-            assert_same(state, MemoryState(W[:, None], z[:, None], state.segments, state.recent))
+            expected_state = MemoryState(W[:, None], z[:, None], state.segments, state.recent)
+            assert_same(state, expected_state)
+            # Where tokens are copied a memory that differs by rounding gives one that differs 200 times as
+            # much, so that each segment begins with the reference's.
+            state = expected_state
 
     # What is left of a word is over how loud it was heard, and so is what rounding did to it: a
     # millionth more or less in W moves these logits by 5e-4.
