@@ -45,6 +45,9 @@ def hard(x: Tensor) -> Tensor:
     return stretched + (stretched.clamp(0, 1) - stretched).detach()
 
 
+MOST = 3
+"""How many times the same is added to a key at most."""
+
 REPLACES = -3.0
 """The logit of either gate of `_in_turn` before anything is learnt: shut, and soon to be opened."""
 
@@ -235,10 +238,11 @@ class AssociativeMemory(nn.Module):
         return phi @ z.unsqueeze(-1) + EPS
 
     def _lacking(self, v: Tensor, had: Tensor, a: Tensor) -> Tensor:
-        """What of v is not there yet where it is added: v (1 - a s), s how much of v its key had, 0 to 1.
+        """What of v is written where it is added: v (1 - a s), s = clip(v . had / |v|^2 - (MOST - 1), 0, 1).
 
-        Of the learnt value and of the word each. What is told again and again so adds up to once; a sum of it
-        all grows until whatever is read is drowned by it (docs/experiments.md, 36).
+        Of the learnt value and of the word each. Who takes two things and drops one still has one, so that
+        there may be more than one v; but what books tell over and over would grow until whatever is read is
+        drowned by it (docs/experiments.md, 36).
 
         Args:
             v: what is to be kept, [.., d_value].
@@ -248,7 +252,7 @@ class AssociativeMemory(nn.Module):
         if self.copier is None:
             return v
         parts = (part.tensor_split((self.W_mv.out_features,), dim=-1) for part in (v, had))
-        return torch.cat([new * (1 - a * _share(new, old)) for new, old in zip(*parts, strict=True)], dim=-1)
+        return torch.cat([new * (1 - a * _enough(new, old)) for new, old in zip(*parts, strict=True)], dim=-1)
 
     @staticmethod
     def _in_turn(k: Tensor, error: Tensor, b: Tensor, a: Tensor) -> Tensor:
@@ -274,10 +278,10 @@ class AssociativeMemory(nn.Module):
         return torch.where(first[:, None, None], torch.ones_like(g), g).detach()
 
 
-def _share(new: Tensor, old: Tensor) -> Tensor:
-    """How much of `new` [.., width] there is in `old`, from 0 to 1, [.., 1]; without gradient."""
-    length = new.square().sum(dim=-1, keepdim=True).clamp(min=EPS)
-    return ((new * old).sum(dim=-1, keepdim=True) / length).clamp(0, 1).detach()
+def _enough(new: Tensor, old: Tensor) -> Tensor:
+    """Whether `old` [.., width] has enough of `new` already, from 0 to 1, [.., 1]; without gradient."""
+    times = (new * old).sum(dim=-1, keepdim=True) / new.square().sum(dim=-1, keepdim=True).clamp(min=EPS)
+    return (times - (MOST - 1)).clamp(0, 1).detach()
 
 
 def _whole(parts: Sequence[Tensor]) -> Tensor:

@@ -133,9 +133,9 @@ def write(
 
 
 def lacking(new: Tensor, had: Tensor, adds: float) -> Tensor:
-    """What is to be written of something new, by as much as it adds less what of that there was before."""
-    share = float(new @ had) / max(float(new @ new), EPSILON)
-    return new * (1 - adds * min(max(share, 0.0), 1.0))
+    """What is to be written of something new, less of it by as much as it adds if it is there three times."""
+    times = float(new @ had) / max(float(new @ new), EPSILON)
+    return new * (1 - adds * min(max(times - 2, 0.0), 1.0))
 
 
 def novelty(config: ArmtConfig, memory: LayerMemory | None, key: Tensor) -> float:

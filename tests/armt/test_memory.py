@@ -13,7 +13,7 @@ import tiny
 from armt import reference
 from armt.copying import View
 from armt.features import bind, dpfp, product
-from armt.memory import AssociativeMemory, hard
+from armt.memory import MOST, AssociativeMemory, hard
 from armt.reference import LayerMemory
 from armt.spelling import codes
 
@@ -198,17 +198,28 @@ def test_words_can_be_added_to_those_that_a_key_has_and_taken_from_them() -> Non
     torch.testing.assert_close(kept(4), football + apple)
 
 
-def test_what_is_added_again_and_again_is_there_once_and_can_still_be_taken_away() -> None:
+def test_what_is_added_again_and_again_is_there_a_few_times_at_most_and_can_still_be_taken_away() -> None:
     layer, (milk, apple) = layer_of(tiny.config(copying=64, num_mem_tokens=0)), torch.eye(64)[:2]
     value, a = torch.randn(layer.W_mv.out_features), torch.ones(1)
     had = torch.zeros(len(value) + 64)
-    for _ in range(3):
-        for word in (milk, apple):
-            had = had + layer._lacking(torch.cat((value, word)), had, a)
-    torch.testing.assert_close(had, torch.cat((value, milk + apple)))
+    for _ in range(2 * MOST):
+        had = had + layer._lacking(torch.cat((value, milk)), had, a)
+    torch.testing.assert_close(had, MOST * torch.cat((value, milk)))
 
+    other = layer._lacking(torch.cat((torch.randn(len(value)), apple)), had, a)
+    torch.testing.assert_close(other[len(value) :], apple)
     taken = had + layer._lacking(torch.cat((-value, -milk)), had, a)
-    torch.testing.assert_close(taken, had - torch.cat((value, milk)))
+    torch.testing.assert_close(taken, (MOST - 1) * torch.cat((value, milk)))
+
+
+@pytest.mark.parametrize("times", [-5.0, 0.5, 2.25, 2.75, 5.0])
+def test_what_a_key_has_enough_of_is_as_the_reference_has_it(times: float) -> None:
+    layer = layer_of(tiny.config(copying=64, num_mem_tokens=0))
+    value, word = torch.randn(layer.W_mv.out_features), torch.randn(64)
+    had = torch.cat((times * value, -times * word))
+    expected = [reference.lacking(value, times * value, 0.75), reference.lacking(word, -times * word, 0.75)]
+    found = layer._lacking(torch.cat((value, word)), had, torch.tensor([0.75]))
+    torch.testing.assert_close(found, torch.cat(expected))
 
 
 def test_like_keys_make_the_official_sum_overshoot_and_the_sequential_rule_does_not() -> None:

@@ -76,7 +76,7 @@ async def test_the_one_for_open_words_answers_in_words_that_training_told_of_now
 
 
 @torch.inference_mode()
-def test_what_a_book_tells_in_every_round_does_not_add_up(shipped: Checkpoint) -> None:
+def test_what_a_book_tells_in_every_round_does_not_add_up_for_ever(shipped: Checkpoint) -> None:
     assert shipped.tokenizer is not None
     told = "Joe took the word. She took the lower road, finding no entrance save a locked wooden door. " * 4
     ids = torch.tensor(shipped.tokenizer.encode(told)).unsqueeze(0)[:, : shipped.model.config.segment_size]
@@ -84,7 +84,7 @@ def test_what_a_book_tells_in_every_round_does_not_add_up(shipped: Checkpoint) -
     for _ in range(20):
         state = shipped.model.absorb(ids, state)
         lengths.append(float(state.W.norm()))
-    assert lengths[-1] <= 1.2 * lengths[0]
+    assert lengths[19] <= 1.1 * lengths[9]
 
 
 async def test_one_piece_single_bytes_and_random_pieces_give_the_same_ids_and_the_same_memory(
