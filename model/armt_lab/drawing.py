@@ -12,7 +12,7 @@ import torch
 
 from armt.rows import parts
 from armt_lab.lessons import Lesson, Look
-from armt_lab.streams import Stream
+from armt_lab.streams import FACT, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -128,7 +128,7 @@ class Drawer:
         """For each row the sentences in view from `start` to `end`; None where a fact is among them."""
         views = [stream.in_view(start - self._config.overlap, end) for stream in self.streams]
         return [
-            [told.sentence for told in view] if all(told.sentence >= 0 for told in view) else None
+            [told.sentence for told in view] if all(told.sentence != FACT for told in view) else None
             for view in views
         ]
 

@@ -96,6 +96,8 @@ class Stage:
             `armt_lab.pointing`. Only where the text itself writes (`memory_tokens` 0).
         rehearse: share of background sentences that are easily taken for facts: they have words of the
             stories in them, or a gate opened on them.
+        nameless: share of background sentences that tell what a fact might, but of nobody by name; see
+            `armt_lab.nameless`.
         memory: False means that everything asked stands in the one segment in view.
         story: mean length of a story in segments; a row then starts afresh with an empty memory.
         asks: weights of kinds of questions, where they are not as follows.
@@ -131,6 +133,7 @@ class Stage:
     noise_weight: float = 0.1
     pointing: float = 0.0
     rehearse: float = 0.2
+    nameless: float = 0.0
     memory: bool = True
     story: float = 100.0
     asks: Mapping[str, float] = dataclasses.field(default_factory=dict)

@@ -9,6 +9,7 @@ from collections import deque
 from operator import attrgetter, itemgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from armt_lab import nameless
 from armt_lab.marks import LAYOUTS, MARKS, WIDTHS, marked, wrapped
 from armt_lab.words import HANDS, UNKNOWN
 from armt_lab.world import Question, World
@@ -67,11 +68,15 @@ class Asked:
 
 
 class Told(NamedTuple):
-    """What stands from `start` to `end`: background sentence `sentence`, or a fact (-1)."""
+    """What stands from `start` to `end`: background sentence `sentence`, a fact, or one of `nameless`."""
 
     start: int
     end: int
     sentence: int
+
+
+FACT, NAMELESS = -1, -2
+"""What a sentence is that is not of the background."""
 
 
 def _newest_support(question: Question) -> float:
@@ -106,7 +111,7 @@ class Stream:
         self.is_open = bool(renamed)
         words = self.source.words.cast(task, self.rng, renamed)
         self.unsaid = frozenset() if self.stage.spelled else words.beyond_published
-        self.world = World(task, self.rng, words, self.stage.habits)
+        self.words, self.world = words, World(task, self.rng, words, self.stage.habits)
         self.sentence = self.rng.randrange(len(self.source.noise.starts))
         self.ids: list[int] = []
         self.base = 0  # position of ids[0]
@@ -137,8 +142,13 @@ class Stream:
         start = self.base + len(self.ids)
         if self.rng.random() >= self.density:
             sentence = self._background()
-            ids = self.source.noise.sentence(sentence)
-            self.ids.extend(self._encoded(self.source.decode(ids)) if self.width else ids)
+            ids: Sequence[int] = self.source.noise.sentence(sentence)
+            if self._chance(self.stage.nameless):
+                text = nameless.sentence(self.words, self.source.decode(ids), self.rng)
+                sentence, ids = NAMELESS, self._encoded(text)
+            elif self.width:
+                ids = self._encoded(self.source.decode(ids))
+            self.ids.extend(ids)
             self.told.append(Told(start, self.base + len(self.ids), sentence))
             self.line_ended = False
             return
@@ -150,7 +160,7 @@ class Stream:
         self.ids.extend(encoded[1:] if self.line_ended else encoded)  # the line's end stands already
         self.line_ended = text.endswith("\n")
         end = self.base + len(self.ids)
-        self.told.append(Told(start, end, -1))
+        self.told.append(Told(start, end, FACT))
         self.fact_ends.append(end)
         asks = self._asks()
         self.known.append((end, asks))

@@ -10,6 +10,7 @@ from tiny_run import TINY, drawer_of, setup_of, trainer_in
 
 from armt_lab.asking import Asker
 from armt_lab.drawing import ACROSS, Drawer, Inline
+from armt_lab.streams import NAMELESS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -130,3 +131,19 @@ def test_streams_go_on_where_another_run_left_them_with_this_one_s_stage_and_tex
     for (_, mine), (_, theirs) in zip(first.shares(1), second.shares(1), strict=True):
         for found, wanted in zip(mine().tensors, theirs().tensors, strict=True):
             assert torch.equal(found, wanted)
+
+
+def test_a_segment_that_tells_of_nobody_by_name_is_background_and_not_shown_again(runs: Path) -> None:
+    trainer = trainer_of(runs)
+    stage = dataclasses.replace(STAGE, nameless=0.5, density=(1e-9, 1e-9))
+    recipe, config, *_ = setup_of(trainer)
+    source = drawer_of(trainer).source
+    drawer = Drawer(dataclasses.replace(recipe, stages=(stage,)), config, Asker(trainer.tokenizer), source)
+    drawer.enter(0, 0, range(4))
+    lesson = drawer.draw(0)
+    assert lesson.is_noise.all()
+    views = [sentence for of_segment in lesson.sentences for view in of_segment for sentence in view]
+    assert NAMELESS in views
+    source.miss(views)
+    assert source.missed
+    assert NAMELESS not in source.missed

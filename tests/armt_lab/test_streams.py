@@ -14,8 +14,22 @@ from armt.text import StreamTokenizer
 from armt_lab.corpus import as_within, encode_noise
 from armt_lab.marks import LAYOUTS, MARKS, WIDTHS
 from armt_lab.source import Source
-from armt_lab.streams import Stream
-from armt_lab.words import EVERYONE, HELD_OUT, NOBODY, NONE, NOTHING, OBJECTS, PLACES, STRANGERS, UNKNOWN
+from armt_lab.streams import FACT, NAMELESS, Stream
+from armt_lab.words import (
+    DROPS,
+    EVERYONE,
+    GIVES,
+    GRABS,
+    HELD_OUT,
+    MOVES,
+    NOBODY,
+    NONE,
+    NOTHING,
+    OBJECTS,
+    PLACES,
+    STRANGERS,
+    UNKNOWN,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +49,21 @@ def test_what_is_in_view_of_a_segment_says_whether_a_fact_is(runs: Path) -> None
         assert told not in stream.in_view(told.end, 400)
     stream.advance(200, keep=16)
     assert all(t.end > 184 for t in stream.told)
+
+
+def test_what_is_told_of_nobody_by_name_is_no_fact(runs: Path) -> None:
+    trainer = trainer_in(runs, "nameless")
+    stage = dataclasses.replace(TINY.stages[1], nameless=0.5)
+    stream = Stream(drawer_of(trainer).source, stage, random.Random(5))
+    stream.density = 0.3
+    ids = stream.peek(600)
+    whole = [told for told in stream.told if told.end <= 600]
+    assert {FACT, NAMELESS} < {told.sentence for told in whole}
+    for told in whole:
+        text = trainer.tokenizer.decode(ids[told.start : told.end])
+        acted = any(f" {act} the " in text for act in (*MOVES, *GRABS, *DROPS, *GIVES))
+        assert told.sentence != NAMELESS or acted, text
+    assert len(stream.fact_ends) == sum(told.sentence == FACT for told in stream.told)
 
 
 def test_stories_of_open_words_are_told_of_words_that_the_books_have_and_no_published_ones(
