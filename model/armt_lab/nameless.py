@@ -17,20 +17,11 @@ if TYPE_CHECKING:
 
 WHO = (
     *("she", "he", "they", "we", "I", "you", "it", "she", "he", "they"),
-    *("somebody", "nobody", "everybody", "one of them", "the others", "the old man", "the girl", "the boys"),
+    *("one of them", "the others", "the old man", "the girl", "the boys"),
 )
 TO = (
-    "her",
-    "him",
-    "them",
-    "us",
-    "me",
-    "you",
-    "the rest",
-    "the others",
-    "everybody",
-    "one of them",
-    "the boy",
+    *("her", "him", "them", "us", "me", "you"),
+    *("the rest", "the others", "everybody", "one of them", "the boy"),
 )
 JOINED = (", as ", ", and ", ", while ", "; then ", ", for ", "; and ", " when ", ", before ")
 """What stands between a sentence of a book and such a one."""
