@@ -18,17 +18,14 @@ from armt_lab import books, prose
 from armt_lab.nameless import PRONOUNS
 from armt_lab.source import Noise
 from armt_lab.words import (
-    DROPS,
     EVERYONE,
-    GIVES,
-    GRABS,
     HELD_OUT,
-    MOVES,
     OBJECTS,
     PLACES,
     STRANGERS,
     TASKS,
     UNKNOWN,
+    VERBS,
     Words,
 )
 from armt_lab.world import World
@@ -48,11 +45,9 @@ _NAMED = re.compile(r"\b(?:[Hh]e|[Ss]he|I|[Tt]hey|[Ww]e|(?<=\w )[A-Z][a-z]{2,8}|
 _THING = re.compile(r"\b(?:the|a|his|her|my|their) [a-z]{3,12}\b")
 _NAME = re.compile(r"(?<=[a-z,] )[A-Z][a-z]{2,9}\b")
 _NOUN = re.compile(r"\b(?:the|a|his|her|my|their) ([a-z]{3,12})\b")
-_TOLD = re.compile(
-    rf"\b(?!(?:{'|'.join(PRONOUNS)}) )[A-Z]\w+ (?:{'|'.join((*MOVES, *GRABS, *DROPS, *GIVES))}) the \w+"
-)
+_TOLD = re.compile(rf"\b(?!(?:{'|'.join(PRONOUNS)}) )[A-Z]\w+ (?:{'|'.join(VERBS)}) the \w+")
 _TELLS = re.compile(
-    rf"\b(?:{'|'.join(EVERYONE)}) (?:{'|'.join((*MOVES, *GRABS, *DROPS, *GIVES))}) the "
+    rf"\b(?:{'|'.join(EVERYONE)}) (?:{'|'.join(VERBS)}) the "
     rf"(?:{'|'.join((*PLACES, *OBJECTS))})\b|\bThe \w+ is (?:north|south|east|west) of the"
 )
 

@@ -12,7 +12,7 @@ import torch
 
 from armt.rows import parts
 from armt_lab.lessons import Lesson, Look
-from armt_lab.streams import FACT, Stream
+from armt_lab.streams import FACT, NAMELESS, Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -125,12 +125,10 @@ class Drawer:
         return following if self._lengths.random() < self.stage.lookahead else following[:, :0]
 
     def _views(self, start: int, end: int) -> list[list[int] | None]:
-        """For each row the sentences in view from `start` to `end`; None where a fact is among them."""
-        views = [stream.in_view(start - self._config.overlap, end) for stream in self.streams]
-        return [
-            [told.sentence for told in view] if all(told.sentence != FACT for told in view) else None
-            for view in views
-        ]
+        """For each row the sentences of books in view from `start` to `end`; None where a fact is in view."""
+        first = start - self._config.overlap
+        views = [[told.sentence for told in stream.in_view(first, end)] for stream in self.streams]
+        return [None if FACT in view else [s for s in view if s != NAMELESS] for view in views]
 
     def _young(self) -> Look:
         """Ask sessions that have read less than a segment, which the carried rows hardly ever are."""

@@ -19,6 +19,8 @@ WHO = (
     *("she", "he", "they", "we", "I", "you", "it", "she", "he", "they"),
     *("one of them", "the others", "the old man", "the girl", "the boys"),
 )
+"""Who acts, the commonest twice."""
+
 TO = (
     *("her", "him", "them", "us", "me", "you"),
     *("the rest", "the others", "everybody", "one of them", "the boy"),

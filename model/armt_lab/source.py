@@ -74,8 +74,8 @@ class Source:
         return cls(noise, encode, further, tokenizer.decode, words)
 
     def miss(self, sentences: Sequence[int]) -> None:
-        """Show these again, on which a gate opened, but not those that it may open on, or that no book has.
+        """Show these again, on which a gate opened, but not those that it may open on.
 
         Of the same few again and again, it is their words that would be learnt, to be no facts.
         """
-        self.missed.extend(s for s in sentences if s >= 0 and s not in self.noise.told)
+        self.missed.extend(sentence for sentence in sentences if sentence not in self.noise.told)

@@ -47,6 +47,8 @@ MOVES = ("went to", "went back to", "moved to", "journeyed to", "travelled to")
 GRABS = ("got", "took", "grabbed", "picked up")
 DROPS = ("left", "discarded", "dropped", "put down")
 GIVES = ("gave", "handed", "passed")
+VERBS = (*MOVES, *GRABS, *DROPS, *GIVES)
+"""Of every published fact of people."""
 CARRIES = ("carried", "brought")
 """Never in published stories."""
 OPPOSITE: Mapping[str, str] = {"north": "south", "south": "north", "east": "west", "west": "east"}

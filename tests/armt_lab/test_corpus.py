@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import random
+from typing import TYPE_CHECKING
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from armt_lab import corpus
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_open_words_are_the_commonest_of_the_books_without_the_published_and_those_held_out() -> None:
@@ -31,3 +35,10 @@ def test_made_up_words_begin_as_one_and_end_as_another_and_are_none_of_them(
             and any(other.endswith(word[cut:]) for other in words)
             for cut in cuts
         )
+
+
+def test_only_what_somebody_with_a_name_does_is_spared_as_what_a_story_might_tell(tmp_path: Path) -> None:
+    sentences = [" Diana took the word.", " She took the word.", ' "They went to the sands."', " He is here."]
+    tokenizer = corpus.train_tokenizer(sentences, 512)
+    noise = corpus.encode_noise(tokenizer, sentences, tmp_path)
+    assert [i in noise.told for i in range(4)] == [True, False, False, False]

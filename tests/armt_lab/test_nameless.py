@@ -4,10 +4,10 @@ import random
 import re
 
 from armt_lab import nameless
-from armt_lab.words import DROPS, EVERYONE, GIVES, GRABS, MOVES, OBJECTS, PEOPLE, PLACES, Words
+from armt_lab.words import EVERYONE, OBJECTS, PEOPLE, PLACES, VERBS, Words
 
 BOOK = " The rain fell."
-ACTS = rf"(?:{'|'.join((*MOVES, *GRABS, *DROPS, *GIVES))}) the (?:{'|'.join((*PLACES, *OBJECTS))})\b"
+ACTS = rf"(?:{'|'.join(VERBS)}) the (?:{'|'.join((*PLACES, *OBJECTS))})\b"
 
 
 def told(before: str) -> list[str]:
