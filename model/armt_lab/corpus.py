@@ -38,6 +38,8 @@ QUESTION, ANSWER, END = "<|question|>", "<|answer|>", "<|end|>"
 LONGEST_DISGUISED = 160
 OPEN = 4_000
 """Names of people, of places and of things to tell stories of, each."""
+MISREAD = 800
+"""Names that begin like a pronoun, as many at most."""
 OBJECT_SHARE = 0.2
 STORY_WORDS = re.compile(rf"\b(?:{'|'.join((*EVERYONE, *PLACES, *OBJECTS))})s?\b")
 _PERSON = re.compile(rf"\b(?:{'|'.join(EVERYONE)})\b")
@@ -106,7 +108,7 @@ def open_words(sentences: Sequence[str]) -> Words:
     `HELD_OUT` or `STRANGERS` have. What they mean does not matter: what is to be learnt is that any word may
     stand there.
     """
-    taken = {*EVERYONE, *PLACES, *OBJECTS, UNKNOWN, *STRANGERS}
+    taken = {*EVERYONE, *PLACES, *OBJECTS, UNKNOWN, *STRANGERS, *PRONOUNS}
     taken |= {*HELD_OUT.people, *HELD_OUT.places, *HELD_OUT.things}
 
     def commonest(pattern: re.Pattern[str], count: int) -> list[str]:
@@ -116,7 +118,11 @@ def open_words(sentences: Sequence[str]) -> Words:
     names, nouns = commonest(_NAME, OPEN), commonest(_NOUN, 2 * OPEN)
     kinds = names, nouns[::2], nouns[1::2]
     rng = random.Random(0)
-    return Words(*((*kind, *(word for word in invented(kind, rng) if word not in taken)) for kind in kinds))
+    made = [invented(kind, rng) for kind in kinds]
+    made[0] += misread(names, rng)
+    return Words(
+        *((*kind, *(w for w in more if w not in taken)) for kind, more in zip(kinds, made, strict=True))
+    )
 
 
 def invented(words: Sequence[str], rng: random.Random) -> list[str]:
@@ -126,6 +132,12 @@ def invented(words: Sequence[str], rng: random.Random) -> list[str]:
         for first, second in zip(words, rng.sample(words, len(words)), strict=True)
     )
     return sorted({*made} - {*words})
+
+
+def misread(names: Sequence[str], rng: random.Random) -> list[str]:
+    """Names nobody has that begin like a pronoun, as Hector begins with "He" and Wendy with "We"."""
+    ends = rng.sample(names, min(len(names), MISREAD))
+    return sorted({rng.choice(PRONOUNS) + name[-rng.randint(2, 4) :].lower() for name in ends} - {*names})
 
 
 def train_tokenizer(sentences: Sequence[str], vocab: int) -> Tokenizer:

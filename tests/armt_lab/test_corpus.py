@@ -37,6 +37,17 @@ def test_made_up_words_begin_as_one_and_end_as_another_and_are_none_of_them(
         )
 
 
+def test_names_that_begin_like_a_pronoun_are_among_the_open_words_and_no_pronoun_is() -> None:
+    names = [
+        f"{a}{b}{c}" for a in ("Mar", "Tol", "Bri") for b in ("be", "da", "lo") for c in ("rt", "nd", "ck")
+    ]
+    people = corpus.open_words([" then " + ", ".join((*names, "She", "They")) + "."]).people
+    behind = {name.removeprefix("She") for name in people if name.startswith("She")}
+    assert behind
+    assert all(any(name.endswith(end) for name in names) for end in behind)
+    assert not {"She", "They"} & {*people}
+
+
 def test_only_what_somebody_with_a_name_does_is_spared_as_what_a_story_might_tell(tmp_path: Path) -> None:
     sentences = [" Diana took the word.", " She took the word.", ' "They went to the sands."', " He is here."]
     tokenizer = corpus.train_tokenizer(sentences, 512)
