@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import StrictDataclassError
-from safetensors.torch import save_file
+from safetensors.torch import save as serialized
 
 from armt import hardware, official, weights
 from armt.backbone import FINAL_NORM
@@ -157,7 +157,8 @@ def save(checkpoint: Checkpoint, folder: str | os.PathLike[str]) -> None:
     path.mkdir(parents=True, exist_ok=True)
     (path / "config.json").unlink(missing_ok=True)
     tensors = {name: tensor.contiguous() for name, tensor in weights.of(checkpoint.model).items()}
-    save_file(tensors, path / "model.safetensors", metadata={"format": "pt"})
+    # save_file would make a file that its owner alone can read, and a server in a container may be another.
+    (path / "model.safetensors").write_bytes(serialized(tensors, metadata={"format": "pt"}))
     text = _json_of(checkpoint.tokenizer)
     if text is None:
         (path / "tokenizer.json").unlink(missing_ok=True)

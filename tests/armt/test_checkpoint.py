@@ -57,6 +57,10 @@ def test_a_checkpoint_without_a_tokenizer_comes_back_without_one(tmp_path: Path)
     assert load(tmp_path).tokenizer is None
 
 
+def test_whoever_may_read_the_config_may_read_the_weights(folder: Path) -> None:
+    assert len({path.stat().st_mode for path in folder.iterdir()}) == 1
+
+
 def test_saving_over_a_folder_leaves_nothing_of_the_older_one(folder: Path) -> None:
     checkpoint.save(Checkpoint.of(tiny.model(seed=1)), folder)
     assert torch.equal(logits(load(folder).model), logits(tiny.model(seed=1)))
