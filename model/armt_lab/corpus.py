@@ -15,7 +15,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from armt.steps import AS_WITHIN
 from armt.text import StreamTokenizer
 from armt_lab import books, prose
-from armt_lab.nameless import PRONOUNS
+from armt_lab.nameless import PRONOUNS, WHO
 from armt_lab.source import Noise
 from armt_lab.words import (
     EVERYONE,
@@ -38,8 +38,8 @@ QUESTION, ANSWER, END = "<|question|>", "<|answer|>", "<|end|>"
 LONGEST_DISGUISED = 160
 OPEN = 4_000
 """Names of people, of places and of things to tell stories of, each."""
-MISREAD = 800
-"""Names that begin like a pronoun, as many at most."""
+MISREAD = 2_500
+"""Names that begin like a pronoun, at most."""
 OBJECT_SHARE = 0.2
 STORY_WORDS = re.compile(rf"\b(?:{'|'.join((*EVERYONE, *PLACES, *OBJECTS))})s?\b")
 _PERSON = re.compile(rf"\b(?:{'|'.join(EVERYONE)})\b")
@@ -135,9 +135,10 @@ def invented(words: Sequence[str], rng: random.Random) -> list[str]:
 
 
 def misread(names: Sequence[str], rng: random.Random) -> list[str]:
-    """Names nobody has that begin like a pronoun, as Hector begins with "He" and Wendy with "We"."""
+    """Names nobody has that begin like who has no name, as Hector is "He" and "ctor" to a tokenizer."""
+    begins = [who.capitalize() for who in WHO if " " not in who]
     ends = rng.sample(names, min(len(names), MISREAD))
-    return sorted({rng.choice(PRONOUNS) + name[-rng.randint(2, 4) :].lower() for name in ends} - {*names})
+    return sorted({rng.choice(begins) + name[-rng.randint(2, 3) :].lower() for name in ends} - {*names})
 
 
 def train_tokenizer(sentences: Sequence[str], vocab: int) -> Tokenizer:
