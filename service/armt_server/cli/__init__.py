@@ -1,4 +1,4 @@
-"""The command line: `armt serve | append | ask | sessions | demo | train | eval`.
+"""The command line: `armt serve | append | ask | sessions | demo | train | average | eval`.
 
 One file a command. Only `armt serve` and the lab's commands import torch, and only when they run.
 """
@@ -37,6 +37,7 @@ app.command()(ask)
 app.add_typer(sessions.app, name="sessions")
 app.command()(demo)
 app.command()(lab.train)
+app.command()(lab.average)
 app.add_typer(lab.app, name="eval")
 
 
