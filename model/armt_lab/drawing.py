@@ -82,7 +82,7 @@ class Drawer:
         text = torch.tensor([stream.peek(size) for stream in self.streams])
         look = self._look(self.streams, 0, text[:, :0], text)
         none = torch.zeros(len(self.streams), dtype=torch.bool)
-        return Lesson(none, [], none[None][:0], none[None][:0], [], [look])
+        return Lesson(none, [], none[None][:0], [], [look])
 
     def _through_memory(self) -> Lesson:
         stage, size, streams = self.stage, self.stage.segment, self.streams
@@ -90,7 +90,6 @@ class Drawer:
         ends = list(accumulate(self._length() for _ in range(stage.segments)))
         ids = torch.tensor([stream.peek(ends[-1] + size) for stream in streams])
         views = [self._views(start, end) for start, end in pairwise([0, *ends])]
-        tells = [self._tells(start, end) for start, end in pairwise([0, *ends])]
         looks = [
             self._look(streams, n, ids[:, :0], self._ahead(ids[:, end : end + size]), ids[:, :end])
             for n, end in enumerate(ends, 1)
@@ -105,7 +104,6 @@ class Drawer:
             torch.tensor(kept),
             [ids[:, start:end] for start, end in pairwise([0, *ends])],
             torch.tensor([[view is not None for view in of_rows] for of_rows in views]),
-            torch.tensor(tells),
             [[view or () for view in of_rows] for of_rows in views],
             looks,
         )
@@ -131,17 +129,6 @@ class Drawer:
         first = start - self._config.overlap
         views = [[told.sentence for told in stream.in_view(first, end)] for stream in self.streams]
         return [None if FACT in view else [s for s in view if s != NAMELESS] for view in views]
-
-    def _tells(self, start: int, end: int) -> list[bool]:
-        """For each row whether a whole fact is in view from `start` to `end`, and what stands behind it."""
-        first = start - self._config.overlap
-        return [
-            any(
-                told.sentence == FACT and first <= told.start - stream.base and told.end - stream.base < end
-                for told in stream.in_view(first, end)
-            )
-            for stream in self.streams
-        ]
 
     def _young(self) -> Look:
         """Ask sessions that have read less than a segment, which the carried rows hardly ever are."""

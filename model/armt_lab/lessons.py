@@ -46,7 +46,6 @@ class Lesson:
         kept: [rows] bool, which go on with their memory; the others begin a story with an empty one.
         segments: what is absorbed, [rows, n] each.
         is_noise: [segments, rows] bool, whether there was nothing but background in view.
-        tells: [segments, rows] bool, whether a whole fact was, and a token behind it.
         sentences: for each segment and row the background sentences in view; none where a fact was.
         looks: the questions on the way.
     """
@@ -54,7 +53,6 @@ class Lesson:
     kept: Tensor
     segments: Sequence[Tensor]
     is_noise: Tensor
-    tells: Tensor
     sentences: Sequence[Sequence[Sequence[int]]]
     looks: Sequence[Look]
 
@@ -85,7 +83,6 @@ class Lesson:
             change(self.kept),
             [change(ids) for ids in self.segments],
             change(self.is_noise),
-            change(self.tells),
             self.sentences,
             [look.map(change) for look in self.looks],
         )
@@ -120,7 +117,6 @@ def join(lessons: Sequence[Lesson]) -> Lesson:
         torch.cat([one.kept for one in lessons]),
         [torch.cat(ids) for ids in zip(*(one.segments for one in lessons), strict=True)],
         torch.cat([one.is_noise for one in lessons], dim=1),
-        torch.cat([one.tells for one in lessons], dim=1),
         [
             [view for views in of_segment for view in views]
             for of_segment in zip(*(one.sentences for one in lessons), strict=True)

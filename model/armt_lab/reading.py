@@ -59,7 +59,7 @@ def read(model: ArmtModel, lesson: Lesson, state: MemoryState, stage: Stage) -> 
         states.append(state)
         if stage.pointing:
             keys.append(keys_so_far(keys[-1] if keys else None, trace.keys, ids.shape[1]))
-        # On background alone every gate should be far from opening, and where a fact is told one far open.
+        # Where it was background alone, every gate should be far from opening.
         widest.append(trace.logits.float().amax(dim=(0, 2)) - SHUT)
     graded = []
     for look in lesson.looks:
@@ -76,8 +76,8 @@ def read(model: ArmtModel, lesson: Lesson, state: MemoryState, stage: Stage) -> 
     if pointing is not None:
         loss = loss + stage.pointing * pointing
     if widest:
-        loss = loss + stage.noise_weight * _mean(F.softplus(excess), lesson.is_noise)
-        loss = loss + stage.fact_weight * _mean(F.softplus(-excess), lesson.tells)
+        noise = lesson.is_noise.float()
+        loss = loss + stage.noise_weight * (F.softplus(excess) * noise).sum() / noise.sum().clamp(min=1)
     return Read(state.detach(), graded, excess > 0, loss, pointing)
 
 
@@ -108,11 +108,6 @@ def keys_so_far(before: Sequence[Key] | None, new: Sequence[Key], n: int) -> Seq
         return torch.cat((old[:, : max(0, kept)], late[:, max(0, -kept) :]), dim=1)
 
     return [Key(*map(both, old, late)) for old, late in zip(before, new, strict=True)]
-
-
-def _mean(values: Tensor, where: Tensor) -> Tensor:
-    """Of the values where it is true; 0 where it never is."""
-    return (values * where).sum() / where.sum().clamp(min=1)
 
 
 def _mean_pointing(graded: Sequence[Graded]) -> Tensor | None:

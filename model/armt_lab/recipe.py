@@ -92,8 +92,6 @@ class Stage:
             is drawn above 1 tells nothing but facts.
         tasks: which stories are told, and how often each against the others.
         noise_weight: of the penalty on gates that are open where there is no fact.
-        fact_weight: of the penalty where none is open though a fact was told: through a gate that is shut
-            hardly any gradient comes of an answer that is wrong for it.
         pointing: weight of the loss that has questions point to where their answers stand in the memory; see
             `armt_lab.pointing`. Only where the text itself writes (`memory_tokens` 0).
         rehearse: share of background sentences that are easily taken for facts: they have words of the
@@ -133,7 +131,6 @@ class Stage:
     density: tuple[float, float] = (1.0, 1.0)
     tasks: Mapping[str, float] = dataclasses.field(default_factory=lambda: {"qa1": 1.0})
     noise_weight: float = 0.1
-    fact_weight: float = 0.0
     pointing: float = 0.0
     rehearse: float = 0.2
     nameless: float = 0.0

@@ -10,10 +10,9 @@ from tiny_run import TINY, drawer_of, setup_of, trainer_in
 
 from armt_lab.asking import Asker
 from armt_lab.drawing import ACROSS, Drawer, Inline
-from armt_lab.streams import FACT, NAMELESS
+from armt_lab.streams import NAMELESS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
     from armt_lab.lessons import Lesson
@@ -41,11 +40,6 @@ def lengths(lesson: Lesson) -> tuple[int, ...]:
     """How much of each text there is, whichever rows it is of."""
     texts = [*lesson.segments, *(text for look in lesson.looks for text in (look.read, look.text))]
     return tuple(text.shape[1] for text in texts)
-
-
-def spaced(ids: Sequence[int]) -> str:
-    """In which a run of the ids stands if it stands in the ids."""
-    return f" {' '.join(map(str, ids))} "
 
 
 def test_where_the_tail_is_folded_segments_are_of_any_length_and_nothing_told_is_in_view(runs: Path) -> None:
@@ -88,30 +82,6 @@ def test_a_segment_is_noise_where_no_fact_is_in_view_and_its_sentences_are_those
                 assert bool(sentences) == is_noise
                 assert not is_noise or str(row)[1:-1] in str(text)[1:-1]
                 seen.append(is_noise)
-    assert {True, False} == set(seen)
-
-
-def test_a_segment_tells_where_a_whole_fact_is_in_view_and_a_token_behind_it(runs: Path) -> None:
-    drawer = drawer_of(trainer_of(runs))
-    size, overlap = STAGE.segment, TINY.size.overlap
-    facts: set[str] = set()
-    seen, before = [], [[] for _ in drawer.streams]
-    for step in range(12):
-        for stream in drawer.streams:
-            stream.peek(3 * size)
-            spans = [(t.start - stream.base, t.end - stream.base) for t in stream.told if t.sentence == FACT]
-            facts |= {spaced(stream.ids[start:end]) for start, end in spans if start >= 0}
-        lesson = drawer.draw(step)
-        rows = torch.cat(tuple(lesson.segments), dim=1).tolist()
-        for row, kept in enumerate(lesson.kept.tolist()):
-            ids = [*before[row][-overlap:], *rows[row]]
-            for n, told in enumerate(lesson.tells[:, row].tolist()):
-                end = len(before[row][-overlap:]) + (n + 1) * size
-                view = spaced(ids[max(0, end - size - overlap) : end - 1])
-                if kept and step:
-                    assert told == any(fact in view for fact in facts)
-                    seen.append(told)
-            before[row] = rows[row]
     assert {True, False} == set(seen)
 
 

@@ -163,7 +163,7 @@ def test_a_look_at_which_nothing_can_be_asked_is_left_out(runs: Path) -> None:
 
 def test_what_a_gate_opened_on_is_missed_where_it_was_background_alone() -> None:
     is_noise = torch.tensor([[True, False], [True, True]])
-    lesson = Lesson(torch.ones(2), [], is_noise, ~is_noise, [[[1, 2], ()], [[3], [4, 5]]], [])
+    lesson = Lesson(torch.ones(2), [], is_noise, [[[1, 2], ()], [[3], [4, 5]]], [])
     gates = Gates()
     gates.judge(lesson, torch.tensor([[True, True], [False, True]]))
     assert (gates.noise, gates.fact, gates.missed) == ([True, False, True], [True], [1, 2, 4, 5])

@@ -4,7 +4,6 @@ import csv
 import dataclasses
 import math
 import signal
-from copy import deepcopy
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -289,30 +288,6 @@ def test_a_gate_that_opens_on_noise_is_punished_and_its_sentences_are_shown_agai
     assert not trainer.gates.fact
     assert len(trainer.gates.noise) == 2 * 3
     assert bool(drawer.source.missed) == any(trainer.gates.noise)
-
-
-def test_a_fact_on_which_every_gate_stays_shut_is_punished(runs: Path) -> None:
-    trainer = trainer_in(runs, "shut")
-    trainer.enter(1)
-    lesson = drawer_of(trainer).draw(0)
-    told, untold = (
-        dataclasses.replace(lesson, tells=torch.full_like(lesson.tells, t)) for t in (True, False)
-    )
-    shut = deepcopy(trainer.model)
-    for memory in shut.memories:
-        memory.W_mb.bias.data -= 20.0
-
-    def loss(model: ArmtModel, lesson: Lesson, fact_weight: float) -> torch.Tensor:
-        stage = dataclasses.replace(trainer.stage, fact_weight=fact_weight)
-        found = read(model, lesson, trainer.state, stage).loss
-        assert found is not None
-        return found
-
-    def penalty(model: ArmtModel, lesson: Lesson) -> float:
-        return (loss(model, lesson, 1.0) - loss(model, lesson, 0.0)).item()
-
-    assert penalty(shut, told) > penalty(trainer.model, told) > 0.0
-    assert penalty(shut, untold) == 0.0
 
 
 def test_too_few_words_for_open_stories_are_told(runs: Path) -> None:
