@@ -81,10 +81,10 @@ def test_what_a_book_tells_in_every_round_does_not_add_up_for_ever(shipped: Chec
     told = "Joe took the word. She took the lower road, finding no entrance save a locked wooden door. " * 4
     ids = torch.tensor(shipped.tokenizer.encode(told)).unsqueeze(0)[:, : shipped.model.config.segment_size]
     state, lengths = shipped.model.empty_state(), []
-    for _ in range(20):
+    for _ in range(40):
         state = shipped.model.absorb(ids, state)
         lengths.append(float(state.W.norm()))
-    assert lengths[19] <= 1.1 * lengths[9]
+    assert lengths[39] <= 1.05 * lengths[19]
 
 
 async def test_one_piece_single_bytes_and_random_pieces_give_the_same_ids_and_the_same_memory(
