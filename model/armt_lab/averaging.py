@@ -18,17 +18,15 @@ def average(first: Checkpoint, second: Checkpoint, share: float = 0.5) -> Checkp
     """A model of the same kind whose weights are `(1 - share) * first + share * second`.
 
     Raises:
-        ConfigError: they differ in config, tokenizer or way of asking, or in the sizes of their weights.
+        ConfigError: they differ in config, tokenizer or way of asking.
     """
     _agree("config", first.model.config, second.model.config)
     _agree("tokenizer", *(one.tokenizer and one.tokenizer.to_json() for one in (first, second)))
     _agree("way of asking", first.template, second.template)
-    model, others = copy.deepcopy(first.model), dict(second.model.named_parameters())
-    sizes = [{name: p.shape for name, p in one.named_parameters()} for one in (first.model, second.model)]
-    _agree("weights' sizes", *sizes)
+    model = copy.deepcopy(first.model)
     with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            parameter.mul_(1 - share).add_(share * others[name])
+        for parameter, other in zip(model.parameters(), second.model.parameters(), strict=True):
+            parameter.mul_(1 - share).add_(share * other)
     return Checkpoint.of(model, first.tokenizer, first.template)
 
 

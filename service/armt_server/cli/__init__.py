@@ -13,11 +13,13 @@ import typer
 
 from armt_client import ClientError, ConnectionFailed
 from armt_server import __version__
-from armt_server.cli import common, lab, sessions
+from armt_server.cli import common, evaluate, sessions
 from armt_server.cli.append import append
 from armt_server.cli.ask import ask
+from armt_server.cli.average import average
 from armt_server.cli.demo import demo
 from armt_server.cli.serve import serve
+from armt_server.cli.train import train
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,9 +38,9 @@ app.command()(append)
 app.command()(ask)
 app.add_typer(sessions.app, name="sessions")
 app.command()(demo)
-app.command()(lab.train)
-app.command()(lab.average)
-app.add_typer(lab.app, name="eval")
+app.command()(train)
+app.command()(average)
+app.add_typer(evaluate.app, name="eval")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

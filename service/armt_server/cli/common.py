@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
@@ -9,9 +10,12 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from armt.errors import ArmtError
 from armt_client import DEFAULT_SERVER, Client
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from rich.table import Table
 
 _PIPE_WIDTH = 200
@@ -90,3 +94,18 @@ def size(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "bytes" else f"{count:.1f} {unit}"
         count /= 1000
     raise AssertionError
+
+
+@contextlib.contextmanager
+def lab() -> Iterator[None]:
+    """Of `armt[lab]`: says what to install, and what file, folder or option is not as it should be."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        refuse("Cannot start", f"{error}: install the lab with `make lab`, or pip install 'armt[lab]'")
+    except FileNotFoundError as error:
+        refuse("Nothing to work on", str(error))
+    except ArmtError as error:  # a model to start with
+        refuse("Cannot start", str(error))
+    except ValueError as error:  # a recipe or a file of stories that is not in its format
+        refuse("Cannot be read", str(error))

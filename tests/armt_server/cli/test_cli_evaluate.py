@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import tiny
-from armt import checkpoint
 from armt_client import Client, NotFound
 from armt_lab import prose
 from armt_lab.words import HELD_OUT, PLACES
@@ -214,32 +212,3 @@ def test_lengths_that_are_no_numbers_are_told(armt: Run, shelf: list[str]) -> No
     ran = armt("eval", "babilong", *shelf, "--tokens", "4k")
     assert ran.code == 2
     assert "--tokens 4k: give whole numbers" in ran.err
-
-
-def test_a_recipe_that_is_not_there_or_is_none_is_told(armt: Run, tmp_path: Path) -> None:
-    recipe = tmp_path / "none.toml"
-    for content, told in (
-        (None, "none.toml"),
-        ('name = "x"', "has no [[stage]]"),
-        ("name = x", "Invalid value"),
-    ):
-        if content is not None:
-            recipe.write_text(content)
-        ran = armt("train", recipe)
-        assert ran.code == 2
-        assert told in ran.err
-
-
-def test_the_mean_of_two_models_can_be_loaded_and_of_two_kinds_there_is_none(
-    armt: Run, tmp_path: Path
-) -> None:
-    first, second = (str(tiny.save(tmp_path / name, seed=seed)) for seed, name in enumerate(("one", "other")))
-    ran = armt("average", first, second, "--export", tmp_path / "mean")
-    assert ran.code == 0, ran.err
-    assert f"armt serve --model {tmp_path / 'mean'}" in ran.err
-    assert checkpoint.load(str(tmp_path / "mean"), "cpu").name == "mean"
-
-    ran = armt("average", "open", "bundled", "--export", tmp_path / "none")
-    assert ran.code == 2
-    assert "differ in their config" in ran.err
-    assert not (tmp_path / "none").exists()

@@ -1,4 +1,4 @@
-"""`armt train | average | eval`: models made and measured, with what `pip install 'armt[lab]'` brings."""
+"""`armt eval`: recall measured through a running server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from armt.errors import ArmtError
 from armt_client import DEFAULT_SERVER, Client
 from armt_server.cli import common
 
@@ -31,83 +30,6 @@ TokenizerFile = Annotated[
 ]
 
 app = typer.Typer(help="Measure recall through a running server.", no_args_is_help=True)
-
-
-def train(
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE.toml", help="As those in model/recipes.")],
-    *,
-    books: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Folder of .txt files. [default: built-in prose]"),
-    ] = None,
-    runs: Annotated[Path, typer.Option(metavar="DIR", help="Each run has a folder in it.")] = Path("runs"),
-    name: Annotated[str | None, typer.Option(help="Of the run. [default: the recipe's]")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of weights and stories. [default: the recipe's]")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    start: Annotated[
-        str | None,
-        typer.Option(
-            metavar="MODEL", help="`bundled`, `open` or a folder: begin with its weights. [default: drawn]"
-        ),
-    ] = None,
-    threads: Annotated[
-        int | None,
-        typer.Option(
-            help="Of the CPU; each takes a part of the rows. With a GPU: processes that draw for it. "
-            "[default: as many as torch would take]"
-        ),
-    ] = None,
-    minutes: Annotated[float, typer.Option(help="Stop after so long; run again to go on.")] = 600.0,
-    export: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Write the model there, for `armt serve --model`."),
-    ] = None,
-) -> None:
-    """Train a model by a recipe. Stop it at any time and run it again: it goes on at the very step.
-
-    Examples:
-
-    \b
-      armt train model/recipes/qa1.toml --books books/train --export my-model
-    """  # noqa: D301, D412  typer's \b keeps lines as they are
-    with _lab():
-        from armt_lab.train import Options, train_by  # noqa: PLC0415  torch takes seconds to import
-
-        options = Options(
-            books=books,
-            runs=runs,
-            name=name,
-            seed=seed,
-            device=device,
-            start=start,
-            threads=threads,
-            minutes=minutes,
-            export=export,
-        )
-        train_by(recipe, options)
-
-
-def average(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="`bundled`, `open` or a folder.")],
-    other: Annotated[str, typer.Argument(metavar="OTHER", help="One trained on from it.")],
-    *,
-    export: Annotated[Path, typer.Option(metavar="DIR", help="Write their mean there.")],
-    share: Annotated[float, typer.Option(min=0.0, max=1.0, help="Of the other.")] = 0.5,
-) -> None:
-    """The mean of two models' weights: most of what the second learnt, little of what it forgot.
-
-    Examples:
-
-    \b
-      armt average open my-model --export between
-    """  # noqa: D301, D412  typer's \b keeps lines as they are
-    with _lab():
-        from armt import checkpoint  # noqa: PLC0415  torch takes seconds to import
-        from armt_lab import averaging  # noqa: PLC0415
-
-        first, second = (checkpoint.load(source, "cpu", "float32") for source in (model, other))
-        checkpoint.save(averaging.average(first, second, share), export)
-        common.note(f"wrote {export}; serve it with: armt serve --model {export}")
 
 
 @app.command()
@@ -148,7 +70,7 @@ def babilong(
     """  # noqa: D301, D412  typer's \b keeps lines as they are
     lengths = _lengths("--tokens", tokens)
     kinds = held_out.split(",") if held_out else []
-    with _lab(), _measuring(server, api_key) as client:
+    with common.lab(), _measuring(server, api_key) as client:
         from armt_lab import evaluate, plots, words  # noqa: PLC0415  not there without the lab
 
         if not set(kinds) <= set(words.KINDS):
@@ -240,7 +162,7 @@ def stream(
     lengths = _lengths("--marks", marks)
     if resume and out is None:
         common.refuse("Cannot work so", "--resume: say with --out which results to go on from")
-    with _lab(), _measuring(server, api_key) as client:
+    with common.lab(), _measuring(server, api_key) as client:
         from armt_lab import endurance, evaluate  # noqa: PLC0415  not there without the lab
 
         background = evaluate.Background(books, tokenizer or evaluate.BUNDLED_TOKENIZER)
@@ -298,21 +220,6 @@ def _lengths(option: str, text: str) -> list[int]:
         return sorted(int(length) for length in text.split(","))
     except ValueError:
         common.refuse("Cannot work so", f"{option} {text}: give whole numbers with commas, as in 4000,16000")
-
-
-@contextlib.contextmanager
-def _lab() -> Iterator[None]:
-    """Says what to install, and what file, folder or option is not as it should be."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        common.refuse("Cannot start", f"{error}: install the lab with `make lab`, or pip install 'armt[lab]'")
-    except FileNotFoundError as error:
-        common.refuse("Nothing to work on", str(error))
-    except ArmtError as error:  # a model to start with
-        common.refuse("Cannot start", str(error))
-    except ValueError as error:  # a recipe or a file of stories that is not in its format
-        common.refuse("Cannot be read", str(error))
 
 
 @contextlib.contextmanager
